@@ -1,0 +1,3 @@
+//! Benchmarks and simulations.
+
+fn main() {}

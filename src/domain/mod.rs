@@ -1,0 +1,10 @@
+//! The pure core: what a Go module version *is*, and nothing of where it comes from.
+//!
+//! No tokio, libp2p, sled, axum, file system, socket, clock or randomness in here (`tests/layers.rs` holds
+//! that): bytes and times are arguments, values come back.
+
+pub mod blob;
+pub mod codec;
+pub mod dirhash;
+pub mod manifest;
+pub mod module;

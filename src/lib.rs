@@ -1,0 +1,4 @@
+//! modswarm: a content-addressed peer-to-peer mirror network for Go modules.
+
+pub mod domain;
+pub mod verified;

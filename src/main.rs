@@ -1,0 +1,3 @@
+//! The modswarm command.
+
+fn main() {}
