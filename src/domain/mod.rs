@@ -8,3 +8,4 @@ pub mod codec;
 pub mod dirhash;
 pub mod manifest;
 pub mod module;
+pub mod request;
