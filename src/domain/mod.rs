@@ -6,6 +6,8 @@
 pub mod blob;
 pub mod codec;
 pub mod dirhash;
+pub mod gomod;
+pub mod gosum;
 pub mod manifest;
 pub mod module;
 pub mod request;
