@@ -217,6 +217,14 @@ impl Require {
     }
 }
 
+impl Exclude {
+    /// The module version that is not to be used; of no other form can anything in a graph be.
+    #[must_use]
+    pub fn module(&self) -> Option<ModuleVersion> {
+        module_version(&self.path, &self.version)
+    }
+}
+
 impl Replacement {
     /// The module version that has to be had, if it is one.
     #[must_use]

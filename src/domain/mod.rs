@@ -4,6 +4,7 @@
 //! that): bytes and times are arguments, values come back.
 
 pub mod blob;
+pub mod closure;
 pub mod codec;
 pub mod dirhash;
 pub mod gomod;

@@ -19,7 +19,7 @@
 //!
 //! Non-goals: methods, headers, query strings, the path prefix that a proxy may be mounted under.
 
-use super::module::{ModulePath, ModuleVersion, Version, check_element, unescape};
+use super::module::{BadModule, ModulePath, ModuleVersion, Version, check_element, unescape};
 
 /// The most bytes of an undecoded URL path. The longest path that the go command's own tests and the checksum
 /// database know is under 300; file systems end at 4096.
@@ -85,8 +85,14 @@ pub struct NotARequest {
 }
 
 impl NotARequest {
-    fn new(reason: impl ToString) -> Self {
-        Self { reason: reason.to_string() }
+    fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into() }
+    }
+}
+
+impl From<BadModule> for NotARequest {
+    fn from(error: BadModule) -> Self {
+        Self::new(error.to_string())
     }
 }
 
@@ -151,12 +157,11 @@ fn parse_file(module: &str, file: &str) -> Result<Request, NotARequest> {
 }
 
 fn module_path(escaped: &str) -> Result<ModulePath, NotARequest> {
-    ModulePath::from_escaped(escaped).map_err(NotARequest::new)
+    Ok(ModulePath::from_escaped(escaped)?)
 }
 
 fn module_version(path: ModulePath, escaped: &str) -> Result<ModuleVersion, NotARequest> {
-    let version = Version::from_escaped(escaped).map_err(NotARequest::new)?;
-    ModuleVersion::new(path, version).map_err(NotARequest::new)
+    Ok(ModuleVersion::new(path, Version::from_escaped(escaped)?)?)
 }
 
 fn query(path: &ModulePath, escaped: &str) -> Result<Query, NotARequest> {
