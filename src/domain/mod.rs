@@ -12,3 +12,5 @@ pub mod gosum;
 pub mod manifest;
 pub mod module;
 pub mod request;
+pub mod recipe;
+pub mod zip;

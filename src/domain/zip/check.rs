@@ -1,0 +1,92 @@
+//! What has to hold for a module zip from somewhere that nobody vouches for.
+
+use super::error::show;
+use super::inflate::HAS_DESCRIPTOR;
+use super::record::Local;
+use super::{Archive, Entry, MAX_GO_MOD, MAX_LICENSE, ReadAt, ZipError, check_size};
+use crate::domain::dirhash::H1;
+use crate::domain::module::ModuleVersion;
+
+/// What was found in a module zip that passed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZipFacts {
+    /// `h1:` of the zip, computed from its content.
+    pub h1: H1,
+    /// Length of the zip in bytes.
+    pub len: u64,
+    /// How many files it holds.
+    pub files: usize,
+    /// Length of all files together in bytes.
+    pub unpacked: u64,
+}
+
+/// Reads all of `zip` and checks what makes it safe to hand to any unzipper as `module`.
+///
+/// Every name starts with `module@version/`, the limits of golang.org/x/mod/zip hold, every file unpacks to what is declared
+/// for it, no two files share bytes, and local headers agree with the directory. Whether it is the *right* zip is
+/// for the caller to say, with [`ZipFacts::h1`].
+///
+/// # Errors
+/// [`ZipError`] names the first rule that is broken.
+pub fn check_module_zip(module: &ModuleVersion, zip: &dyn ReadAt) -> Result<ZipFacts, ZipError> {
+    let archive = Archive::read(zip)?;
+    let prefix = module.zip_prefix();
+    for entry in archive.entries() {
+        match entry.name.strip_prefix(prefix.as_bytes()) {
+            Some(b"go.mod") => check_size(entry, MAX_GO_MOD)?,
+            Some(b"LICENSE") => check_size(entry, MAX_LICENSE)?,
+            Some(_) => {}
+            None => return Err(ZipError::WrongPrefix { name: show(&entry.name), prefix }),
+        }
+    }
+    check_places(zip, &archive)?;
+    Ok(ZipFacts {
+        h1: H1::of_archive(zip, &archive)?,
+        len: zip.len(),
+        files: archive.entries().len(),
+        unpacked: archive.unpacked(),
+    })
+}
+
+/// Files lie one after the other, before the directory, each behind a local header that says the same as the directory.
+fn check_places(zip: &dyn ReadAt, archive: &Archive) -> Result<(), ZipError> {
+    let mut places: Vec<&Entry> = archive.entries().iter().collect();
+    places.sort_by_key(|entry| entry.header_offset);
+    let mut before: Option<(&Entry, u64)> = None;
+    for entry in places {
+        let local = Local::read(zip, entry.header_offset)?;
+        check_local(zip, entry, &local)?;
+        let end = local.data_offset.saturating_add(entry.packed);
+        if let Some((other, _)) = before.filter(|(_, end)| *end > entry.header_offset) {
+            return Err(ZipError::Overlap { name: show(&entry.name), other: show(&other.name) });
+        }
+        if end > archive.directory_offset {
+            return Err(ZipError::Overlap { name: show(&entry.name), other: "the directory".into() });
+        }
+        before = Some((entry, end));
+    }
+    Ok(())
+}
+
+fn check_local(zip: &dyn ReadAt, entry: &Entry, local: &Local) -> Result<(), ZipError> {
+    let has_descriptor = local.flags() & HAS_DESCRIPTOR != 0;
+    let same = |local: u32, directory: u64| {
+        // All ones: the length stands in the zip64 extra field.
+        u64::from(local) == directory || local == u32::MAX || (has_descriptor && local == 0)
+    };
+    let same_crc = local.crc() == entry.crc || (has_descriptor && local.crc() == 0);
+    let what = if local.name(zip)? != entry.name {
+        "name"
+    } else if local.method() != entry.method {
+        "method"
+    } else if local.flags() != entry.flags {
+        "flags"
+    } else if !same_crc {
+        "checksum"
+    } else if !same(local.packed(), entry.packed) || !same(local.unpacked(), entry.unpacked) {
+        "length"
+    } else {
+        return Ok(());
+    };
+    Err(ZipError::Disagrees { name: show(&entry.name), what })
+}
