@@ -1,4 +1,5 @@
 //! modswarm: a content-addressed peer-to-peer mirror network for Go modules.
 
 pub mod domain;
+pub mod upstream;
 pub mod verified;
