@@ -179,11 +179,13 @@ impl<'a> Partial<'a> {
             }
             _ => true,
         };
-        let (first, total) =
-            text_header(headers, &header::CONTENT_RANGE).and_then(content_range).unwrap_or((u64::MAX, None));
-        let consistent = total.is_none() || self.total.is_none() || total == self.total;
-        if response.status() == StatusCode::PARTIAL_CONTENT && same && consistent && first == at {
-            self.total = self.total.or(total);
+        let span = text_header(headers, &header::CONTENT_RANGE).and_then(content_range);
+        let fits = span.is_some_and(|span| {
+            let known = span.total.is_none() || self.total.is_none() || span.total == self.total;
+            known && span.first == at && content_length(headers).is_none_or(|len| len == span.len)
+        });
+        if response.status() == StatusCode::PARTIAL_CONTENT && same && fits {
+            self.total = self.total.or(span.and_then(|span| span.total));
             return Ok(());
         }
         // The next attempt asks for the whole.
@@ -247,15 +249,27 @@ fn validator(headers: &HeaderMap) -> Option<String> {
     (age >= SETTLED).then(|| modified.to_owned())
 }
 
-/// `bytes FIRST-LAST/TOTAL` (RFC 9110, 14.4): the first byte and the total, where that is known. Without sense: `None`.
-fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
+/// What a Content-Range says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Span {
+    /// Position of the first byte.
+    first: u64,
+    /// Bytes from there on.
+    len: u64,
+    /// Length of the whole file, where it is said.
+    total: Option<u64>,
+}
+
+/// Reads `bytes FIRST-LAST/TOTAL` (RFC 9110, 14.4); `None` for what makes no sense as the rest of a file.
+fn content_range(text: &str) -> Option<Span> {
     let (span, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = span.split_once('-')?;
-    let (first, last) = (first.parse().ok()?, last.parse::<u64>().ok()?);
+    let (first, last) = (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?);
+    let end = last.checked_add(1)?;
     let total = if total == "*" { None } else { Some(total.parse::<u64>().ok()?) };
     // The rest was asked for, so it has to go up to the end.
-    let sensible = first <= last && total.is_none_or(|total| last.checked_add(1) == Some(total));
-    sensible.then_some((first, total))
+    let sensible = first <= last && total.is_none_or(|total| end == total);
+    sensible.then(|| Span { first, len: end - first, total })
 }
 
 #[cfg(test)]
@@ -293,8 +307,8 @@ mod tests {
     #[test]
     fn a_content_range_must_make_sense() {
         for (text, want) in [
-            ("bytes 5-9/10", Some((5, Some(10)))),
-            ("bytes 5-9/*", Some((5, None))),
+            ("bytes 5-9/10", Some((5, 5, Some(10)))),
+            ("bytes 5-9/*", Some((5, 5, None))),
             ("bytes 5-8/10", None),
             ("bytes 9-5/10", None),
             ("bytes 0-18446744073709551615/18446744073709551615", None),
@@ -304,6 +318,7 @@ mod tests {
             ("bytes -5-9/10", None),
             ("", None),
         ] {
+            let want = want.map(|(first, len, total)| Span { first, len, total });
             assert_eq!(content_range(text), want, "{text}");
         }
     }
