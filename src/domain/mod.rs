@@ -14,3 +14,4 @@ pub mod module;
 pub mod request;
 pub mod recipe;
 pub mod zip;
+pub mod note;
