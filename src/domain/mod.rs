@@ -15,3 +15,4 @@ pub mod request;
 pub mod recipe;
 pub mod zip;
 pub mod note;
+pub mod tlog;
