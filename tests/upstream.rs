@@ -151,6 +151,8 @@ async fn other_statuses_are_refusals_and_final() {
         let error = upstream.go_mod(&version()).await.unwrap_err();
         let UpstreamError::Refused { status: told, upstream: named, .. } = &error else { panic!("{error}") };
         assert_eq!((*told, named), (status, &proxy.url()));
+        let said = format!("with status {status} (\"fixture: status {status}\")");
+        assert!(matches!(status, 204 | 304) || error.to_string().contains(&said), "{error}");
         assert_eq!(proxy.count(MOD), index + 1, "{status} was asked again");
     }
 }

@@ -105,8 +105,8 @@ async fn attempts_that_bring_much_do_not_count() {
 async fn silence_is_bounded_before_and_within_an_answer() {
     let module = module();
     let proxy = FixtureProxy::start(std::slice::from_ref(&module)).await;
-    let short = Duration::from_millis(150);
-    let patient = UpstreamOptions { progress_timeout: short, ..options(&proxy.url()) };
+    let short = Duration::from_millis(400);
+    let patient = UpstreamOptions { progress_timeout: short, retries: 1, ..options(&proxy.url()) };
     let upstream = Upstream::new(patient.clone()).unwrap();
     proxy.script(ZIP, [Fault::StallAfter(100_000)]);
     assert_eq!(bytes_of(fetch_zip(&upstream).await.unwrap()), module.zip);
@@ -119,7 +119,18 @@ async fn silence_is_bounded_before_and_within_an_answer() {
     proxy.hold();
     let upstream = Upstream::new(UpstreamOptions { answer_timeout: short, ..patient }).unwrap();
     let error = upstream.list(&path()).await.unwrap_err();
-    assert!(matches!(error, UpstreamError::Failed { attempts: 3, why: Why::Silent(_), .. }), "{error}");
+    assert!(matches!(error, UpstreamError::Failed { attempts: 2, why: Why::Silent(_), .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_drips_is_as_good_as_silent() {
+    let proxy = FixtureProxy::start(&[module()]).await;
+    proxy.always(ZIP, Fault::Drip(Duration::from_millis(5)));
+    let progress_timeout = Duration::from_millis(150);
+    let options = UpstreamOptions { progress_timeout, progress_bytes: 1000, retries: 1, ..options(&proxy.url()) };
+    let error = fetch_zip(&Upstream::new(options).unwrap()).await.unwrap_err();
+    assert!(matches!(error, UpstreamError::Failed { attempts: 2, why: Why::Silent(_), .. }), "{error}");
+    assert!(proxy.requests(ZIP)[1].headers.contains_key("range"), "what dripped in is kept");
 }
 
 #[tokio::test]

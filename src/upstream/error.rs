@@ -63,7 +63,10 @@ pub enum UpstreamError {
         why: Why,
     },
     /// A status that asking again does not change: 401, 403 and the rest of 4xx.
-    #[error("{upstream} refuses {what} with status {status}: check the URL, the credentials and that proxy's policy")]
+    #[error(
+        "{upstream} refuses {what} with status {status}{}: check the URL, the credentials and that proxy's policy",
+        said(text)
+    )]
     Refused {
         /// What was asked for.
         what: String,
@@ -107,6 +110,11 @@ pub enum UpstreamError {
     /// The HTTP client cannot be built (no certificates of this machine can be read, for one).
     #[error("the upstream client cannot start: {0}; check this machine's CA certificates and proxy variables")]
     Client(String),
+}
+
+/// The first line of what a server wrote, for a message of one line; nothing where it wrote nothing.
+fn said(text: &str) -> String {
+    text.lines().next().map_or_else(String::new, |line| format!(" ({line:?})"))
 }
 
 /// Which request of which proxy an error is about.

@@ -111,9 +111,9 @@ mod tests {
 
     #[test]
     fn urls_are_joined_and_escaped() {
-        let module = ModuleVersion::parse("github.com/Azure/x@v1.0.0-RC.1+incompatible").unwrap();
+        let module = ModuleVersion::parse("example.com/Azure/x@v1.0.0-RC.1+incompatible").unwrap();
         let resource = Resource::of(&module, "zip", "zip");
-        let want = "github.com/!azure/x/@v/v1.0.0-!r!c.1+incompatible.zip";
+        let want = "example.com/!azure/x/@v/v1.0.0-!r!c.1+incompatible.zip";
         for base in ["https://u:p@proxy.example/mod", "https://u:p@proxy.example/mod/"] {
             let url = resource.url(&Url::parse(base).unwrap());
             assert_eq!(url.as_str(), format!("https://u:p@proxy.example/mod/{want}"));

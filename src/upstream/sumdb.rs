@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn a_path_stays_under_its_base() {
         for good in
-            ["latest", "lookup/github.com/!azure/x@v1.0.0+incompatible", "tile/8/0/x001/234.p/5", "tile/8/data/0"]
+            ["latest", "lookup/example.com/!azure/x@v1.0.0+incompatible", "tile/8/0/x001/234.p/5", "tile/8/data/0"]
         {
             assert!(is_path(good), "{good}");
         }

@@ -6,6 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
@@ -37,6 +38,8 @@ pub enum Fault {
     CutAfter(usize),
     /// The right head and so many bytes of the body, then nothing until the client goes.
     StallAfter(usize),
+    /// The right head, then the body byte by byte with this long between them, until the client goes.
+    Drip(Duration),
     /// The right answer but for `Content-Length`, then the connection is closed.
     ContentLength(String),
     /// The connection is closed without an answer.
@@ -111,11 +114,12 @@ struct Answer {
     end: End,
 }
 
-#[derive(PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 enum End {
     KeepAlive,
     Close,
     Stall,
+    Drip(Duration),
 }
 
 impl FixtureProxy {
@@ -276,6 +280,15 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) -> std::io::Result<(
         }
         let answer = answer(&shared, &request, fault);
         let mut wire = answer.head.into_bytes();
+        if let End::Drip(pause) = answer.end {
+            stream.write_all(&wire).await?;
+            for byte in answer.body {
+                stream.write_u8(byte).await?;
+                stream.flush().await?;
+                tokio::time::sleep(pause).await;
+            }
+            return Ok(());
+        }
         if request.method != "HEAD" {
             wire.extend_from_slice(&answer.body);
         }
@@ -344,6 +357,7 @@ fn answer(shared: &Shared, request: &Request, fault: Fault) -> Answer {
         Fault::Raw(bytes) => Answer { head: String::new(), body: bytes.into(), end: End::Close },
         Fault::CutAfter(len) => shortened(right(shared, request, None), len, End::Close),
         Fault::StallAfter(len) => shortened(right(shared, request, None), len, End::Stall),
+        Fault::Drip(pause) => Answer { end: End::Drip(pause), ..right(shared, request, None) },
         Fault::ContentLength(claimed) => {
             let answer = right(shared, request, Some(&claimed));
             Answer { end: End::Close, ..answer }
