@@ -43,6 +43,7 @@ use self::request::{Resource, Walk, escape, is_query};
 
 pub use self::answer::Info;
 pub use self::download::ZipFile;
+pub use self::http::install_crypto;
 pub use self::error::{UpstreamError, Why};
 pub use self::list::{BadProxyList, FromGoEnv, MAX_PROXIES, ProxyList, ProxyUrl};
 pub use self::options::{

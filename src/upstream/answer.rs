@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::domain::module::{ModulePath, Version};
+use crate::domain::module::{ModulePath, ModuleVersion, Version};
 
 use super::time::is_rfc3339;
 
@@ -74,46 +74,8 @@ pub(super) fn error_text(bytes: &[u8]) -> String {
 
 /// The version, when it is canonical and one that this path can have.
 fn canonical(path: &ModulePath, text: &str) -> Option<Version> {
-    let major = canonical_major(text)?;
-    let incompatible = text.ends_with("+incompatible");
-    let fits = match path_major(path.as_str()) {
-        Some(wanted) => !incompatible && (major == wanted || wanted == "1" && text.starts_with("v0.0.0-")),
-        None if incompatible => !matches!(major, "0" | "1"),
-        None => matches!(major, "0" | "1"),
-    };
-    if fits { Version::parse(text).ok() } else { None }
-}
-
-/// The major version that a path ends in: `/v2` and up, `gopkg.in/x.v1`.
-fn path_major(path: &str) -> Option<&str> {
-    if path.starts_with("gopkg.in/") {
-        let (_, major) = path.strip_suffix("-unstable").unwrap_or(path).rsplit_once(".v")?;
-        return number(major);
-    }
-    let (_, major) = path.rsplit_once("/v")?;
-    number(major).filter(|major| !matches!(*major, "0" | "1"))
-}
-
-/// The major number of a canonical semantic version (semver.org, with Go's `v` and only `+incompatible` as build).
-fn canonical_major(text: &str) -> Option<&str> {
-    let rest = text.strip_prefix('v')?;
-    let rest = rest.strip_suffix("+incompatible").unwrap_or(rest);
-    let (numbers, pre) = rest.split_once('-').map_or((rest, None), |(numbers, pre)| (numbers, Some(pre)));
-    let [major, minor, patch] = numbers.split('.').collect::<Vec<_>>()[..] else { return None };
-    let identifier = |part: &str| {
-        let plain = part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        let all_digits = part.bytes().all(|byte| byte.is_ascii_digit());
-        !part.is_empty() && plain && (!all_digits || number(part).is_some())
-    };
-    let fits =
-        number(minor).is_some() && number(patch).is_some() && pre.is_none_or(|pre| pre.split('.').all(identifier));
-    number(major).filter(|_| fits)
-}
-
-/// A decimal number without a leading zero.
-fn number(text: &str) -> Option<&str> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    (digits && (text == "0" || !text.starts_with('0'))).then_some(text)
+    let version = Version::parse(text).ok()?;
+    ModuleVersion::new(path.clone(), version).ok().map(|module| module.version)
 }
 
 /// The start of a text from outside, for an error.
@@ -140,9 +102,9 @@ mod tests {
     #[test]
     fn a_list_keeps_canonical_versions_of_this_module_in_their_order() {
         let text = "v1.2.0\nv1.0.0 2019-05-01T00:00:00Z\r\n\nmaster\nv1\nv1.2\nv01.2.3\nv1.2.3+meta\n1.2.3\nv1.2.3-rc.1\n\
-                    v1.2.3-\nv1.2.3-01\nv1.2.3-a..b\nv2.0.0\nv2.0.0+incompatible\nv1.0.0+incompatible\n../v1.0.0\nv1.0.0/../x";
+                    v1.2.3-\nv1.2.3-01\nv1.2.3-a..b\nv2.0.0\nv2.0.0+incompatible\n../v1.0.0\nv1.0.0/../x";
         assert_eq!(list_of("example.com/m", text), ["v1.2.0", "v1.0.0", "v1.2.3-rc.1", "v2.0.0+incompatible"]);
-        assert_eq!(list_of("example.com/m/v2", "v1.0.0\nv2.1.0\nv2.1.0+incompatible\nv3.0.0"), ["v2.1.0"]);
+        assert_eq!(list_of("example.com/m/v2", "v1.0.0\nv2.1.0\nv3.0.0"), ["v2.1.0"]);
         assert_eq!(list_of("gopkg.in/yaml.v2", "v1.0.0\nv2.1.0\nv3.0.0"), ["v2.1.0"]);
         assert!(list_of("example.com/m", "").is_empty());
     }

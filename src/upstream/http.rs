@@ -41,10 +41,15 @@ pub(super) struct Permit {
     _total: Option<OwnedSemaphorePermit>,
 }
 
+/// Sets up TLS for this process: reqwest takes the process's provider, and comes without one of its own, since the one that it
+/// would bring needs more than a C compiler to build. When another part of the program set one before, that one is as good.
+pub fn install_crypto() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 impl Http {
     pub(super) fn new(options: UpstreamOptions) -> Result<Self, UpstreamError> {
-        // reqwest takes the process's provider; when another part of the program set one before, that one is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        install_crypto();
         let build = |direct: bool| {
             let builder = Client::builder()
                 .user_agent(USER_AGENT)

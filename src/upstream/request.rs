@@ -22,11 +22,11 @@ pub(super) struct Resource {
 
 impl Resource {
     pub(super) fn new(path: &ModulePath, rest: &str, what: String) -> Self {
-        Self { rel: format!("{}/{rest}", escape(path.as_str())), what }
+        Self { rel: format!("{}/{rest}", path.escaped()), what }
     }
 
     pub(super) fn of(module: &ModuleVersion, extension: &str, what: &str) -> Self {
-        let rest = format!("@v/{}.{extension}", escape(module.version.as_str()));
+        let rest = format!("@v/{}.{extension}", module.version.escaped());
         Self::new(&module.path, &rest, format!("the {what} of {module}"))
     }
 
