@@ -72,7 +72,8 @@ impl ModuleVersion {
     /// # Errors
     /// [`BadModule`] says which major version the path wants.
     pub fn new(path: ModulePath, version: Version) -> Result<Self, BadModule> {
-        let suffix = path.major_suffix().trim_end_matches("-unstable");
+        let suffix = path.major_suffix();
+        let suffix = suffix.strip_suffix("-unstable").unwrap_or(suffix);
         let major = version.major();
         let fits = match suffix.strip_prefix(['/', '.']) {
             None => matches!(major, "v0" | "v1") || version.is_incompatible(),

@@ -146,10 +146,9 @@ fn split_version(path: &str) -> Result<(&str, &str), String> {
 fn split_gopkg_in(path: &str) -> Result<(&str, &str), String> {
     let stable = path.strip_suffix("-unstable").unwrap_or(path);
     let stem = stable.trim_end_matches(|c: char| c.is_ascii_digit());
-    let number = &stable[stem.len()..];
-    match stem.strip_suffix(".v") {
-        Some(prefix) if !number.is_empty() && (number == "0" || !number.starts_with('0')) => {
-            Ok(path.split_at(prefix.len()))
+    match stem.strip_suffix(".v").map(|prefix| path.split_at(prefix.len())) {
+        Some((prefix, suffix)) if suffix == ".v0" || !(suffix == ".v" || suffix.starts_with(".v0")) => {
+            Ok((prefix, suffix))
         }
         _ => Err("a path on gopkg.in has to end with .vN".into()),
     }

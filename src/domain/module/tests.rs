@@ -79,6 +79,8 @@ fn a_path_is_refused_by_the_rule_that_it_breaks() {
         ("gopkg.in/yaml/v2", "has to end with .vN"),
         ("gopkg.in/yaml.v", "has to end with .vN"),
         ("gopkg.in/yaml.v01", "has to end with .vN"),
+        ("gopkg.in/yaml.v0-unstable", "has to end with .vN"),
+        ("gopkg.in/yaml.v2-unstable-unstable", "has to end with .vN"),
     ] {
         let error = ModulePath::parse(text).unwrap_err().to_string();
         assert!(error.contains(rule), "{text:?}: {error}");
@@ -214,6 +216,7 @@ fn pseudo_versions_are_known_by_their_three_forms() {
         "v0.0.0-2019110902193-daa7c04131f5",
         "v0.0.0-201911090219310-daa7c04131f5",
         "v0.0.0-20191109021931",
+        "v0.0.0-20191109021931-",
         "v1.2.3-pre.1.20191109021931-daa7c04131f5",
         "v1.2.3-x0.20191109021931-daa7c04131f5",
         "v0.0.0-20191109021931-daa7c-",

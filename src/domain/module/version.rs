@@ -103,8 +103,9 @@ impl Version {
             "" => core.ends_with(".0.0"),
             _ => pre == "0." || pre.ends_with(".0."),
         };
-        let all_digits = stamp.bytes().all(|b| b.is_ascii_digit());
-        (base_fits && all_digits && rev.bytes().all(|b| b.is_ascii_alphanumeric())).then_some((stamp, rev))
+        let is_stamp = stamp.bytes().all(|b| b.is_ascii_digit());
+        let is_rev = !rev.is_empty() && rev.bytes().all(|b| b.is_ascii_alphanumeric());
+        (base_fits && is_stamp && is_rev).then_some((stamp, rev))
     }
 }
 
