@@ -182,3 +182,66 @@ impl FromStr for H1 {
         raw.and_then(|raw| raw.try_into().ok()).map(Self).ok_or(BadH1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::zip::tests::{files, seekable, streamed};
+
+    fn hash(files: &[(&str, &str)]) -> H1 {
+        H1::of_lines(files.iter().map(|(name, content)| (name, Sha256::digest(content).into())))
+    }
+
+    #[test]
+    fn a_hash_survives_its_text() {
+        // The go.sum line of rsc.io/quote v1.5.2/go.mod, as in the tests of the go command.
+        let text = "h1:LzX7hefJvL54yjefDEDHNONDjII0t9xZLPXsUe+TKr0=";
+        let hash = H1::of_go_mod(b"module \"rsc.io/quote\"\n\nrequire \"rsc.io/sampler\" v1.3.0\n");
+        assert_eq!(hash.to_string(), text);
+        assert_eq!(text.parse(), Ok(hash));
+        for bad in ["", "h1:", "h2:LzX7hefJvL54yjefDEDHNONDjII0t9xZLPXsUe+TKr0=", "h1:LzX7"] {
+            assert_eq!(bad.parse::<H1>(), Err(BadH1), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_zip_hashes_as_its_files_sorted_by_name() {
+        // The files of TestHashZip in golang.org/x/mod/sumdb/dirhash.
+        let zip = streamed(&[("def", b"data for def".to_vec()), ("abc", b"data for abc".to_vec())]);
+        assert_eq!(H1::of_zip(&zip).unwrap(), hash(&[("abc", "data for abc"), ("def", "data for def")]));
+    }
+
+    #[test]
+    fn how_files_are_packed_does_not_count() {
+        let want = H1::of_zip(&streamed(&files())).unwrap();
+        let stored = seekable(zip::CompressionMethod::Stored, &files());
+        for threads in 1..5 {
+            assert_eq!(H1::of_zip_with(NonZero::new(threads).unwrap(), &stored).unwrap(), want);
+        }
+    }
+
+    #[test]
+    fn of_two_files_with_one_name_the_last_counts_twice() {
+        let mut zip = streamed(&[("a", b"first".to_vec()), ("b", b"second".to_vec())]);
+        let at = zip.windows(4).rposition(|it| it == b"PK\x01\x02").unwrap();
+        assert_eq!(std::mem::replace(&mut zip[at + 46], b'a'), b'b');
+        assert_eq!(H1::of_zip(&zip).unwrap(), hash(&[("a", "second"), ("a", "second")]));
+    }
+
+    #[test]
+    fn a_line_break_in_a_name_is_refused() {
+        let error = H1::of_zip(&streamed(&[("a\nb", vec![])])).unwrap_err();
+        assert_eq!(error.to_string(), r#"the file name "a\nb" holds a line break, which an h1: hash cannot express"#);
+    }
+
+    #[test]
+    fn damage_is_found_on_any_number_of_threads() {
+        let mut zip = seekable(zip::CompressionMethod::Stored, &files());
+        let at = zip.windows(6).rposition(|it| it == b"module").unwrap();
+        zip[at] ^= 1;
+        for threads in [1, 4] {
+            let error = H1::of_zip_with(NonZero::new(threads).unwrap(), &zip).unwrap_err();
+            assert!(matches!(error, ZipError::Checksum { .. }), "{error}");
+        }
+    }
+}

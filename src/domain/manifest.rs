@@ -200,3 +200,139 @@ impl Envelope {
         codec::decode::<_, MAX_ENVELOPE>(bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sample() -> Manifest {
+        let go_mod = b"module m.example/a\n".to_vec();
+        Manifest {
+            module: ModuleVersion::parse("m.example/a@v1.0.0").unwrap(),
+            info: br#"{"Version":"v1.0.0"}"#.to_vec(),
+            go_mod_h1: H1::of_go_mod(&go_mod),
+            go_mod: GoMod::Inline(go_mod),
+            zip: Some(ZipRef {
+                h1: H1::from_bytes([1; 32]),
+                len: 70_000,
+                blake3: [2; 32],
+                pages: vec![BlobId::from_bytes([3; 32]), BlobId::from_bytes([4; 32])],
+            }),
+        }
+    }
+
+    fn refused(manifest: &Manifest) -> String {
+        Manifest::decode(&manifest.encode()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_encoding_stays_as_it_is() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/manifest-v1.bin");
+        let manifest = sample();
+        if std::env::var_os("MODSWARM_BLESS").is_some() {
+            std::fs::write(path, manifest.encode()).unwrap();
+        }
+        let golden = std::fs::read(path).unwrap();
+        assert!(
+            golden == manifest.encode(),
+            "the encoding of manifests has changed: every manifest id would be another"
+        );
+        assert_eq!(Manifest::decode(&golden), Ok(manifest));
+    }
+
+    #[test]
+    fn bounds_are_kept() {
+        let mut long = sample();
+        long.info = vec![0; MAX_INFO + 1];
+        assert_eq!(refused(&long), "the manifest of m.example/a@v1.0.0 is out of bounds: its .info is too long");
+        let mut other = sample();
+        other.go_mod_h1 = H1::from_bytes([0; 32]);
+        assert!(refused(&other).ends_with("its go.mod does not have the hash it claims"));
+        other.go_mod = GoMod::Inline(vec![0; MAX_INLINE_GO_MOD + 1]);
+        assert!(refused(&other).ends_with("its go.mod is too long"));
+        for (len, count) in [(0, 0), (64 << 10, 1), (u64::MAX, 1), (1 << 63, 1), (2 << 20, 1), (17 << 20, 17)] {
+            other.go_mod = GoMod::Blobs { len, ids: vec![BlobId::of(b""); count] };
+            assert!(refused(&other).ends_with("its go.mod has a length that does not fit its pieces"), "{len}");
+        }
+        let with_zip = |len, pages| {
+            let mut manifest = sample();
+            manifest.zip = manifest.zip.map(|zip| ZipRef { len, pages, ..zip });
+            refused(&manifest)
+        };
+        assert!(with_zip(MAX_ZIP + 1, vec![BlobId::of(b"")]).ends_with("its zip is over 500 MiB"));
+        assert!(with_zip(1, vec![]).ends_with("its zip has no recipe"));
+    }
+
+    #[test]
+    fn other_formats_and_hostile_lengths_are_refused() {
+        assert_eq!(Manifest::decode(&[]), Err(CodecError::Malformed.into()));
+        let later = Manifest::decode(&[2, 0]).unwrap_err().to_string();
+        assert_eq!(later, "manifest format 2 is not known here (this version reads 1)");
+        for claimed in [1 << 20, 1 << 40, 1 << 63, u64::MAX] {
+            // A path of as many bytes as a u64 can claim.
+            let bytes = [&[FORMAT, 253], claimed.to_le_bytes().as_slice(), b"m.example"].concat();
+            assert_eq!(Manifest::decode(&bytes), Err(CodecError::Malformed.into()));
+        }
+        let too_long = Manifest::decode(&[FORMAT].repeat(MAX_MANIFEST + 1)).unwrap_err();
+        assert!(matches!(too_long, ManifestError::Codec(CodecError::TooLong { .. })));
+    }
+
+    #[test]
+    fn every_cut_and_every_flipped_bit_is_refused_or_another_manifest() {
+        let bytes = sample().encode();
+        for at in 0..bytes.len() {
+            assert!(Manifest::decode(&bytes[..at]).is_err(), "cut at {at}");
+            for bit in 0..8 {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= 1 << bit;
+                if let Ok(manifest) = Manifest::decode(&flipped) {
+                    assert_ne!(manifest.id(), sample().id());
+                    assert_eq!(manifest.encode(), flipped);
+                }
+            }
+        }
+    }
+
+    fn manifests() -> impl Strategy<Value = Manifest> {
+        let bytes = |most| prop::collection::vec(any::<u8>(), 0..most);
+        let ids = || prop::collection::vec(any::<[u8; 32]>().prop_map(BlobId::from_bytes), 1..20);
+        let blobs = (MAX_INLINE_GO_MOD as u64 + 1..=MAX_GO_MOD).prop_map(|len| {
+            let count = usize::try_from(len.div_ceil(MAX_BLOB as u64)).unwrap();
+            GoMod::Blobs { len, ids: vec![BlobId::from_bytes([7; 32]); count] }
+        });
+        let go_mod = prop_oneof![bytes(300).prop_map(GoMod::Inline), blobs];
+        let zip = (any::<[u8; 32]>(), 0..=MAX_ZIP, any::<[u8; 32]>(), ids())
+            .prop_map(|(h1, len, blake3, pages)| ZipRef { h1: H1::from_bytes(h1), len, blake3, pages });
+        ("[a-z]{1,9}", bytes(300), go_mod, prop::option::of(zip)).prop_map(|(name, info, go_mod, zip)| Manifest {
+            module: ModuleVersion::parse(&format!("m.example/x{name}@v1.2.3")).unwrap(),
+            info,
+            go_mod_h1: match &go_mod {
+                GoMod::Inline(bytes) => H1::of_go_mod(bytes),
+                GoMod::Blobs { .. } => H1::from_bytes([9; 32]),
+            },
+            go_mod,
+            zip,
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn what_is_encoded_is_decoded(manifest in manifests()) {
+            prop_assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest.clone()));
+            let envelope = Envelope { manifest: manifest.encode(), proof: Proof::None };
+            prop_assert_eq!(Envelope::decode(&envelope.encode()), Ok(envelope));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(mut bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            bytes.insert(0, FORMAT);
+            if let Ok(manifest) = Manifest::decode(&bytes) {
+                prop_assert_eq!(manifest.encode(), bytes);
+            }
+        }
+    }
+}

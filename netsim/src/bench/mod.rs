@@ -9,7 +9,7 @@ use clap::Subcommand;
 
 /// Which benchmark.
 #[derive(Subcommand)]
-pub enum Bench {
+pub(crate) enum Bench {
     /// What real upgrades of real modules cost in bytes.
     Upgrades(upgrades::Args),
 }
@@ -19,7 +19,7 @@ impl Bench {
     ///
     /// # Errors
     /// What kept it from measuring.
-    pub fn run(self) -> Result<ExitCode, Box<dyn Error>> {
+    pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error>> {
         match self {
             Self::Upgrades(args) => upgrades::run(&args),
         }

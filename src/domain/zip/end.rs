@@ -48,7 +48,8 @@ impl End {
         }
         let mut end = Self { files, base: i128::from(at) - i128::from(size) - i128::from(directory), directory };
         let start = end.base + i128::from(directory);
-        if start < 0 || start >= i128::from(zip.len()) {
+        let fits = |value| i64::try_from(value).is_ok();
+        if !fits(size) || !fits(directory) || start < 0 || start >= i128::from(zip.len()) {
             return Err(ZipError::NotAZip("its directory lies outside of it"));
         }
         // Go has seen zips with a wrong directory size: a directory that is found without `base` wins.
