@@ -15,4 +15,5 @@ pub mod request;
 pub mod recipe;
 pub mod zip;
 pub mod note;
+pub mod sumdb;
 pub mod tlog;
