@@ -2,4 +2,5 @@
 
 pub mod domain;
 pub mod upstream;
+pub mod swarm;
 pub mod verified;

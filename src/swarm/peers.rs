@@ -1,0 +1,164 @@
+//! Who is connected: the table behind the status page and the list of peers that can be asked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use libp2p::swarm::ConnectionId;
+use libp2p::{Multiaddr, PeerId};
+
+use super::limits;
+
+/// How a connection came about.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Via {
+    /// The configuration names the address.
+    Static,
+    /// Found by mDNS and dialled by this node.
+    Mdns,
+    /// The other side dialled.
+    Incoming,
+}
+
+/// One connected peer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PeerStatus {
+    /// Who.
+    pub id: PeerId,
+    /// The other end's address of every connection with it.
+    pub addresses: Vec<Multiaddr>,
+    /// Since when there has been a connection without a break.
+    pub connected_since: SystemTime,
+    /// How the first of the connections came about.
+    pub via: Via,
+    /// Round trip time of the last ping; `None` until the first one is back.
+    pub rtt: Option<Duration>,
+    /// What the peer says it runs, such as `modswarm/0.1.0`; at most [`limits::MAX_AGENT`] bytes, printable ASCII.
+    pub agent: Option<String>,
+}
+
+struct Peer {
+    connections: Vec<(ConnectionId, Multiaddr, Via)>,
+    since: SystemTime,
+    rtt: Option<Duration>,
+    agent: Option<String>,
+    ping_failures: u32,
+}
+
+/// Every connected peer.
+#[derive(Default)]
+pub(super) struct Peers(BTreeMap<PeerId, Peer>);
+
+impl Peers {
+    /// A connection stands; whether it is the first one with this peer.
+    pub(super) fn opened(&mut self, peer: PeerId, id: ConnectionId, address: Multiaddr, via: Via) -> bool {
+        let entry = self.0.entry(peer).or_insert_with(|| Peer {
+            connections: Vec::new(),
+            since: SystemTime::now(),
+            rtt: None,
+            agent: None,
+            ping_failures: 0,
+        });
+        entry.connections.push((id, address, via));
+        entry.connections.len() == 1
+    }
+
+    /// A connection is gone; whether it was the last one with this peer.
+    pub(super) fn closed(&mut self, peer: PeerId, id: ConnectionId) -> bool {
+        let Some(entry) = self.0.get_mut(&peer) else { return false };
+        entry.connections.retain(|(known, ..)| *known != id);
+        let last = entry.connections.is_empty();
+        if last {
+            self.0.remove(&peer);
+        }
+        last
+    }
+
+    /// A ping is back.
+    pub(super) fn pong(&mut self, peer: PeerId, rtt: Duration) {
+        if let Some(entry) = self.0.get_mut(&peer) {
+            entry.rtt = Some(rtt);
+            entry.ping_failures = 0;
+        }
+    }
+
+    /// A ping is lost; whether the connection should be given up.
+    pub(super) fn ping_failed(&mut self, peer: PeerId) -> bool {
+        let Some(entry) = self.0.get_mut(&peer) else { return false };
+        entry.ping_failures += 1;
+        entry.ping_failures >= limits::PING_FAILURES
+    }
+
+    /// What a peer says of itself; it may say anything, so it is cut and cleaned.
+    pub(super) fn identified(&mut self, peer: PeerId, agent: &str) {
+        if let Some(entry) = self.0.get_mut(&peer) {
+            entry.agent = Some(agent.chars().filter(char::is_ascii_graphic).take(limits::MAX_AGENT).collect());
+        }
+    }
+
+    pub(super) fn contains(&self, peer: &PeerId) -> bool {
+        self.0.contains_key(peer)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn ids(&self) -> Arc<[PeerId]> {
+        self.0.keys().copied().collect()
+    }
+
+    pub(super) fn status(&self) -> Arc<[PeerStatus]> {
+        let status = |(id, peer): (&PeerId, &Peer)| PeerStatus {
+            id: *id,
+            addresses: peer.connections.iter().map(|(_, address, _)| address.clone()).collect(),
+            connected_since: peer.since,
+            via: peer.connections.first().map_or(Via::Incoming, |(.., via)| *via),
+            rtt: peer.rtt,
+            agent: peer.agent.clone(),
+        };
+        self.0.iter().map(status).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_there_from_its_first_connection_to_its_last() {
+        let mut peers = Peers::default();
+        let peer = PeerId::random();
+        let (one, two) = (ConnectionId::new_unchecked(1), ConnectionId::new_unchecked(2));
+        assert!(peers.opened(peer, one, Multiaddr::empty(), Via::Static));
+        assert!(!peers.opened(peer, two, Multiaddr::empty(), Via::Incoming));
+        assert_eq!(peers.status()[0].via, Via::Static);
+        assert!(!peers.closed(peer, one));
+        assert!(peers.contains(&peer));
+        assert!(peers.closed(peer, two));
+        assert!(!peers.closed(peer, two));
+        assert_eq!(peers.len(), 0);
+    }
+
+    #[test]
+    fn one_lost_ping_is_forgiven_and_a_pong_clears_it() {
+        let mut peers = Peers::default();
+        let peer = PeerId::random();
+        peers.opened(peer, ConnectionId::new_unchecked(1), Multiaddr::empty(), Via::Mdns);
+        assert!(!peers.ping_failed(peer));
+        peers.pong(peer, Duration::from_millis(3));
+        assert!(!peers.ping_failed(peer));
+        assert!(peers.ping_failed(peer));
+        assert_eq!(peers.status()[0].rtt, Some(Duration::from_millis(3)));
+    }
+
+    #[test]
+    fn what_a_peer_says_of_itself_cannot_fill_a_terminal() {
+        let mut peers = Peers::default();
+        let peer = PeerId::random();
+        peers.opened(peer, ConnectionId::new_unchecked(1), Multiaddr::empty(), Via::Mdns);
+        peers.identified(peer, &format!("\x1b[2Jevil{}", "x".repeat(1000)));
+        let agent = peers.status()[0].agent.clone().unwrap();
+        assert!(agent.starts_with("[2Jevilx") && agent.len() == limits::MAX_AGENT);
+    }
+}
