@@ -3,4 +3,5 @@
 pub mod domain;
 pub mod upstream;
 pub mod swarm;
+pub mod transfer;
 pub mod verified;

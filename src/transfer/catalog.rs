@@ -1,0 +1,266 @@
+//! Questions about other nodes' catalogs: catch-up after absence, and single module versions.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use libp2p::PeerId;
+use tokio::sync::mpsc;
+
+use super::digest::{self, Digests};
+use super::error::CatalogError;
+use super::fetch::Fetcher;
+use super::held::Held;
+use super::limits;
+use super::pending::{Answer, Expect, Got, Question};
+use super::wire::{BucketPage, Request, VersionsPage};
+use crate::domain::codec;
+use crate::domain::manifest::ManifestId;
+use crate::domain::module::{ModulePath, ModuleVersion, Version};
+
+/// What a question to all peers brought: miss and failure are kept apart.
+#[derive(Debug)]
+pub struct Asked<T> {
+    /// Who had something, and what.
+    pub found: Vec<(PeerId, T)>,
+    /// Who answered that it has nothing.
+    pub missing: Vec<PeerId>,
+    /// Who could not be asked or did not answer properly.
+    pub failed: Vec<CatalogError>,
+}
+
+/// What a catch-up brought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SyncReport {
+    /// Buckets that differed.
+    pub buckets: usize,
+    /// Envelopes that were fetched.
+    pub envelopes: usize,
+    /// Manifests that the peer listed and then did not have (it removed them meanwhile).
+    pub gone: usize,
+    /// Manifests that the peer could not read.
+    pub unreadable: usize,
+}
+
+impl Fetcher {
+    /// Asks every connected peer for the envelope of a module version, in parallel, and waits for all answers at most
+    /// [`limits::ANSWER`]. What comes decodes as an envelope at best: check it before it is believed.
+    pub async fn lookup(&self, module: &ModuleVersion) -> Asked<Bytes> {
+        let (path, version) = (module.path.as_str(), module.version.as_str());
+        self.ask_all(|peer| async move {
+            let question = |request| Request::Lookup { request, path: path.into(), version: version.into() };
+            self.one(peer, question, limits::MAX_PAYLOAD).await
+        })
+        .await
+    }
+
+    /// Asks every connected peer which versions of a module it has, as [`Self::lookup`] does. Texts that are no versions
+    /// are left out.
+    pub async fn versions(&self, module: &ModulePath) -> Asked<Vec<Version>> {
+        self.ask_all(|peer| async move {
+            let versions = self.versions_of(peer, module).await?;
+            Ok((!versions.is_empty()).then_some(versions))
+        })
+        .await
+    }
+
+    /// Fetches the envelopes that `peer` has and `local` has not, into `sink`: compares digests of 256 buckets, lists those
+    /// that differ, and asks for what is missing, in bounded pages. A full sink slows it down.
+    ///
+    /// Each envelope holds the manifest that was asked for; whether it may be believed is for the receiver to check.
+    ///
+    /// # Errors
+    /// [`CatalogError`]; what has gone into the sink until then is good.
+    pub async fn catalog_sync(
+        &self,
+        peer: PeerId,
+        local: Arc<dyn Held>,
+        sink: mpsc::Sender<Bytes>,
+    ) -> Result<SyncReport, CatalogError> {
+        let theirs = self.digests(peer).await?;
+        let ours = blocking(&local, Held::digests).await?;
+        let differ: Vec<u8> = (0..=u8::MAX).filter(|at| theirs[usize::from(*at)] != ours[usize::from(*at)]).collect();
+        let mut report = SyncReport { buckets: differ.len(), ..SyncReport::default() };
+        let lacks = differ.into_iter().map(|bucket| self.lacks(peer, &local, bucket));
+        let mut lacks = futures::stream::iter(lacks).buffer_unordered(limits::BUCKETS_AHEAD);
+        let mut ids = Vec::new();
+        while let Some(more) = lacks.next().await {
+            ids.extend(more?);
+            while ids.len() >= limits::MAX_IDS {
+                let page = ids.split_off(ids.len() - limits::MAX_IDS);
+                self.envelopes(peer, page, &sink, &mut report).await?;
+            }
+        }
+        if !ids.is_empty() {
+            self.envelopes(peer, ids, &sink, &mut report).await?;
+        }
+        Ok(report)
+    }
+
+    async fn digests(&self, peer: PeerId) -> Result<Digests, CatalogError> {
+        let bytes = self.one(peer, |request| Request::Digests { request }, 256 * 8).await?;
+        let words = bytes.as_deref().map(|bytes| bytes.as_chunks::<8>());
+        let mut digests = [0; 256];
+        match words {
+            Some((words, [])) if words.len() == digests.len() => {
+                digests.iter_mut().zip(words).for_each(|(digest, word)| *digest = u64::from_le_bytes(*word));
+                Ok(digests)
+            }
+            _ => Err(self.liar(peer, "its digests are not 256 numbers")),
+        }
+    }
+
+    /// The manifests of a bucket that the peer has and this node has not.
+    async fn lacks(&self, peer: PeerId, local: &Arc<dyn Held>, bucket: u8) -> Result<Vec<ManifestId>, CatalogError> {
+        let ours: HashSet<ManifestId> = blocking(local, move |held| held.bucket(bucket)).await?.into_iter().collect();
+        let (mut lacks, mut listed, mut after) = (Vec::new(), 0, None);
+        loop {
+            let question = |request| Request::Bucket { request, bucket, after };
+            let bytes = self.one(peer, question, limits::MAX_BUCKET_PAGE).await?.unwrap_or_default();
+            let page = codec::decode::<BucketPage, { limits::MAX_BUCKET_PAGE }>(&bytes)
+                .map_err(|err| self.liar(peer, &format!("a page of its catalog cannot be read: {err}")))?;
+            let ascending = page.ids.iter().zip(after.iter().chain(&page.ids)).all(|(id, before)| {
+                digest::bucket(id) == bucket && (id > before || (after.is_none() && page.ids.first() == Some(id)))
+            });
+            listed += page.ids.len();
+            if !ascending || (page.more && page.ids.is_empty()) || listed > limits::MAX_BUCKET_IDS {
+                return Err(self.liar(peer, "a page of its catalog is out of order"));
+            }
+            after = page.ids.last().copied();
+            lacks.extend(page.ids.into_iter().filter(|id| !ours.contains(id)));
+            if !page.more {
+                return Ok(lacks);
+            }
+        }
+    }
+
+    /// Fetches one page of envelopes, in as many questions as the budget makes of it.
+    async fn envelopes(
+        &self,
+        peer: PeerId,
+        mut ids: Vec<ManifestId>,
+        sink: &mpsc::Sender<Bytes>,
+        report: &mut SyncReport,
+    ) -> Result<(), CatalogError> {
+        while !ids.is_empty() {
+            let (budget, asked) = (limits::ENVELOPES_BUDGET, ids.clone());
+            let expect = Expect::Envelopes(ids.clone(), budget);
+            let mut answers = self.ask(peer, |request| Request::Envelopes { request, ids: asked, budget }, expect)?;
+            let mut done = ids.len();
+            for _ in 0..ids.len() {
+                match self.next(peer, &mut answers).await? {
+                    (_, Got::Bytes(envelope)) => {
+                        sink.send(envelope).await.map_err(|_| CatalogError::Closed)?;
+                        report.envelopes += 1;
+                    }
+                    (_, Got::Missing) => report.gone += 1,
+                    (index, Got::Later) => {
+                        done = index as usize;
+                        break;
+                    }
+                    _ => report.unreadable += 1,
+                }
+            }
+            ids.drain(..done.min(ids.len()));
+        }
+        Ok(())
+    }
+
+    async fn versions_of(&self, peer: PeerId, module: &ModulePath) -> Result<Vec<Version>, CatalogError> {
+        let mut all = Vec::new();
+        let mut skip = 0_u32;
+        loop {
+            let question = |request| Request::Versions { request, path: module.as_str().into(), skip };
+            let bytes = self.one(peer, question, limits::MAX_VERSIONS_PAGE).await?.unwrap_or_default();
+            let page = codec::decode::<VersionsPage, { limits::MAX_VERSIONS_PAGE }>(&bytes)
+                .map_err(|err| self.liar(peer, &format!("a page of versions cannot be read: {err}")))?;
+            skip = skip.saturating_add(u32::try_from(page.versions.len()).unwrap_or(u32::MAX));
+            if (page.more && page.versions.is_empty()) || skip as usize > limits::MAX_BUCKET_IDS {
+                return Err(self.liar(peer, "its list of versions has no end"));
+            }
+            all.extend(page.versions.iter().filter_map(|text| Version::parse(text).ok()));
+            if !page.more {
+                return Ok(all);
+            }
+        }
+    }
+
+    async fn ask_all<T, F>(&self, question: impl Fn(PeerId) -> F) -> Asked<T>
+    where
+        F: Future<Output = Result<Option<T>, CatalogError>>,
+    {
+        let asks = self.links.usable_peers().into_iter().map(|peer| {
+            let answer = tokio::time::timeout(limits::ANSWER, question(peer));
+            async move { (peer, answer.await.unwrap_or(Err(CatalogError::Silent { peer }))) }
+        });
+        let mut asked = Asked { found: Vec::new(), missing: Vec::new(), failed: Vec::new() };
+        for (peer, answer) in futures::future::join_all(asks).await {
+            match answer {
+                Ok(Some(found)) => asked.found.push((peer, found)),
+                Ok(None) => asked.missing.push(peer),
+                Err(err) => asked.failed.push(err),
+            }
+        }
+        asked
+    }
+
+    /// Asks for one piece; `None` if the peer has none.
+    async fn one(
+        &self,
+        peer: PeerId,
+        question: impl FnOnce(u64) -> Request,
+        limit: usize,
+    ) -> Result<Option<Bytes>, CatalogError> {
+        let mut answers = self.ask(peer, question, Expect::One(limit))?;
+        match self.next(peer, &mut answers).await?.1 {
+            Got::Bytes(bytes) => Ok(Some(bytes)),
+            Got::Missing => Ok(None),
+            _ => Err(CatalogError::Failed { peer }),
+        }
+    }
+
+    fn ask(
+        &self,
+        peer: PeerId,
+        question: impl FnOnce(u64) -> Request,
+        expect: Expect,
+    ) -> Result<mpsc::Receiver<Answer>, CatalogError> {
+        // One answer for each thing, and one end.
+        let (sender, answers) = mpsc::channel(expect.count() + 1);
+        let question = Question { request: question(self.links.number()), expect, answers: sender };
+        if self.links.link(peer).small.ask(question) {
+            Ok(answers)
+        } else {
+            Err(CatalogError::Unreachable { peer, reason: "too many questions are waiting for it".into() })
+        }
+    }
+
+    async fn next(&self, peer: PeerId, answers: &mut mpsc::Receiver<Answer>) -> Result<(u32, Got), CatalogError> {
+        let answer = tokio::time::timeout(limits::ANSWER, answers.recv()).await;
+        match answer.map_err(|_| CatalogError::Silent { peer })? {
+            Some(Answer { got: Got::Forged(reason), .. }) => {
+                Err(CatalogError::Forged { peer, reason: reason.to_string() })
+            }
+            Some(Answer { got: Got::Broken(why), .. }) => {
+                Err(CatalogError::Unreachable { peer, reason: why.to_string() })
+            }
+            Some(Answer { index, got, .. }) => Ok((index, got)),
+            None => Err(CatalogError::Unreachable { peer, reason: "the node is stopping".into() }),
+        }
+    }
+
+    fn liar(&self, peer: PeerId, reason: &str) -> CatalogError {
+        self.links.judge.fault(peer, &reason);
+        CatalogError::Forged { peer, reason: reason.into() }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    held: &Arc<dyn Held>,
+    read: impl FnOnce(&dyn Held) -> std::io::Result<T> + Send + 'static,
+) -> Result<T, CatalogError> {
+    let held = Arc::clone(held);
+    let read = tokio::task::spawn_blocking(move || read(held.as_ref())).await;
+    Ok(read.map_err(std::io::Error::other)??)
+}
