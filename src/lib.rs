@@ -4,4 +4,5 @@ pub mod domain;
 pub mod upstream;
 pub mod swarm;
 pub mod transfer;
+pub mod store;
 pub mod verified;

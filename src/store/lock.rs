@@ -1,0 +1,44 @@
+//! One `Store` per directory: a lock that the operating system drops when the process ends, however it ends.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use super::error::StoreError;
+
+/// Holds `dir/lock` until it is dropped. The file stays: removing it would let two openers lock two files of one name.
+#[derive(Debug)]
+pub(super) struct DirLock {
+    _file: File,
+}
+
+impl DirLock {
+    /// Takes the lock and writes this process's id into it, for the one who comes second.
+    pub(super) fn take(dir: &Path) -> Result<Self, StoreError> {
+        let unusable = |error| StoreError::unusable(dir, error);
+        let path = dir.join("lock");
+        let mut file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(unusable)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StoreError::InUse { dir: dir.into(), holder: holder(&mut file) });
+            }
+            Err(TryLockError::Error(error)) => return Err(unusable(error)),
+        }
+        file.set_len(0)
+            .and_then(|()| file.seek(SeekFrom::Start(0)))
+            .and_then(|_| writeln!(file, "{}", std::process::id()))
+            .map_err(|error| StoreError::io("write", &dir.join("lock"), error))?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// Who has it, as far as the file says: where locks are mandatory it cannot be read.
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    match file.take(20).read_to_string(&mut text) {
+        Ok(_) => text.trim().parse::<u32>().map_or_else(|_| "another process".into(), |pid| format!("pid {pid}")),
+        Err(_) => "another process".into(),
+    }
+}
