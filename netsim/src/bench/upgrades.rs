@@ -384,7 +384,7 @@ fn print(out: &mut impl std::io::Write, report: &Report) -> std::io::Result<()> 
     )?;
     writeln!(
         out,
-        "{} zips ({} bytes) rebuilt bit for bit, every h1: as the go command has it",
+        "{} zips, two for each pair ({} bytes), rebuilt bit for bit, every h1: as the go command has it",
         report.zips_rebuilt, report.zip_bytes_rebuilt
     )?;
     writeln!(

@@ -1,5 +1,7 @@
 //! The content of a file, checked while it is read.
 
+use std::ops::Range;
+
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
 use super::error::show;
@@ -51,11 +53,13 @@ impl Inflater {
         sink: &mut dyn FnMut(&[u8]),
     ) -> Result<(), ZipError> {
         let data = entry.data_offset(zip)?;
+        // As Go does: data may claim to go past the end of the zip, if its stream ends before.
+        let packed = data..data.saturating_add(entry.packed).min(zip.len());
         let mut out = Out { entry, crc: Crc::new(), got: 0, sink };
         if !entry.is_dir() {
             match entry.method {
-                STORED => self.copy(zip, data, &mut out)?,
-                DEFLATED => self.inflate(zip, data, &mut out)?,
+                STORED => self.copy(zip, packed, &mut out)?,
+                DEFLATED => self.inflate(zip, packed, &mut out)?,
                 method => return Err(ZipError::Method { name: show(&entry.name), method }),
             }
         }
@@ -65,26 +69,25 @@ impl Inflater {
         if entry.is_dir() { Ok(()) } else { check_crc(zip, entry, data, out.crc.sum()) }
     }
 
-    fn copy(&mut self, zip: &dyn ReadAt, data: u64, out: &mut Out<'_>) -> Result<(), ZipError> {
-        let mut done = 0;
-        while done < out.entry.packed {
-            let part = &mut self.packed[..step(out.entry.packed - done)];
-            read_at(zip, data.saturating_add(done), part, "a file's data")?;
+    fn copy(&mut self, zip: &dyn ReadAt, mut left: Range<u64>, out: &mut Out<'_>) -> Result<(), ZipError> {
+        while !left.is_empty() {
+            let part = &mut self.packed[..step(&left)];
+            read_at(zip, left.start, part, "a file's data")?;
             out.push(part)?;
-            done += part.len() as u64;
+            left.start += part.len() as u64;
         }
         Ok(())
     }
 
-    fn inflate(&mut self, zip: &dyn ReadAt, data: u64, out: &mut Out<'_>) -> Result<(), ZipError> {
+    fn inflate(&mut self, zip: &dyn ReadAt, mut left: Range<u64>, out: &mut Out<'_>) -> Result<(), ZipError> {
         let damaged = |entry: &Entry| ZipError::Damaged { name: show(&entry.name) };
         self.state.reset(false);
-        let (mut read, mut start, mut end) = (0, 0, 0);
+        let (mut start, mut end) = (0, 0);
         loop {
-            if start == end && read < out.entry.packed {
-                (start, end) = (0, step(out.entry.packed - read));
-                read_at(zip, data.saturating_add(read), &mut self.packed[..end], "a file's data")?;
-                read += end as u64;
+            if start == end && !left.is_empty() {
+                (start, end) = (0, step(&left));
+                read_at(zip, left.start, &mut self.packed[..end], "a file's data")?;
+                left.start += end as u64;
             }
             let (before_in, before_out) = (self.state.total_in(), self.state.total_out());
             let status = self
@@ -98,7 +101,7 @@ impl Inflater {
             if status == Status::StreamEnd {
                 return Ok(());
             }
-            if used == 0 && made == 0 && (start < end || read == out.entry.packed) {
+            if used == 0 && made == 0 && (start < end || left.is_empty()) {
                 return Err(damaged(out.entry));
             }
         }
@@ -106,8 +109,8 @@ impl Inflater {
 }
 
 /// As much of `left` as goes into a buffer.
-fn step(left: u64) -> usize {
-    usize::try_from(left).map_or(BUFFER, |left| left.min(BUFFER))
+fn step(left: &Range<u64>) -> usize {
+    usize::try_from(left.end - left.start).map_or(BUFFER, |left| left.min(BUFFER))
 }
 
 /// Go's rule (`checksumReader.Read`): with a data descriptor that one must repeat the directory's checksum; without one,

@@ -133,6 +133,16 @@ fn a_bomb_is_stopped_at_its_declared_size() {
 }
 
 #[test]
+fn data_that_claims_to_go_past_the_end_is_read_as_go_does() {
+    let mut zip = seekable(zip::CompressionMethod::Deflated, &files()[1..2]);
+    let want = H1::of_zip(&zip).unwrap();
+    let record = last(&zip, b"PK\x01\x02");
+    put(&mut zip, record + 20, &(1_u32 << 30).to_le_bytes());
+    assert_eq!(H1::of_zip(&zip).unwrap(), want, "the deflate stream ends where it should");
+    assert!(refused(&zip).ends_with("disagrees with the directory on its length"));
+}
+
+#[test]
 fn limits_hold_on_what_is_declared() {
     let mut zip = streamed(&files());
     let record = last(&zip, b"PK\x01\x02");
