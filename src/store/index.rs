@@ -59,6 +59,9 @@ pub(super) struct Moved {
     pub(super) after: Option<Row>,
 }
 
+/// What the index has under the id of a manifest: its `versions` key, and its envelope where that is small.
+pub(super) type Indexed = (Vec<u8>, Option<Bytes>);
+
 /// The open database.
 #[derive(Debug)]
 pub(super) struct Index {
@@ -202,8 +205,8 @@ impl Index {
         guard(|| self.versions.get(key))?.map(|raw| decode_row(&raw)).transpose()
     }
 
-    /// The `versions` key of a manifest, and its envelope where that is small enough to stand here.
-    pub(super) fn manifest(&self, id: &ManifestId) -> Result<Option<(Vec<u8>, Option<Bytes>)>, StoreError> {
+    /// What is known under the id of a manifest.
+    pub(super) fn manifest(&self, id: &ManifestId) -> Result<Option<Indexed>, StoreError> {
         let Some(raw) = guard(|| self.manifests.get(id.as_bytes()))? else { return Ok(None) };
         let len = raw.get(..2).map_or(0, |len| usize::from(u16::from_le_bytes([len[0], len[1]])));
         let key = raw.get(2..2 + len).ok_or_else(|| StoreError::Index("a manifest's key is cut off".into()))?;

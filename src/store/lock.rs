@@ -26,10 +26,14 @@ impl DirLock {
             }
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
-        file.set_len(0)
+        // Only a courtesy to the one who comes second: on a full disk it is left out, and what is held is served.
+        let noted = file
+            .set_len(0)
             .and_then(|()| file.seek(SeekFrom::Start(0)))
-            .and_then(|_| writeln!(file, "{}", std::process::id()))
-            .map_err(|error| StoreError::io("write", &dir.join("lock"), error))?;
+            .and_then(|_| writeln!(file, "{}", std::process::id()));
+        if let Err(error) = noted {
+            tracing::warn!(%error, dir = %dir.display(), "the process id could not be written into the lock file");
+        }
         Ok(Self { _file: file })
     }
 }

@@ -150,6 +150,8 @@ impl Store {
             open: opened.open,
             next_number: opened.next_number,
             seq: opened.seq,
+            durable: opened.seq,
+            flushed: opened.seq,
             unflushed: 0,
             index_behind: false,
         };

@@ -147,6 +147,8 @@ pub(super) fn completed(payload: &[u8]) -> Option<ManifestId> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::cast_possible_truncation, reason = "small numbers of the tests' own")]
+
     use super::*;
 
     fn header() -> Header {

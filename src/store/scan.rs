@@ -125,6 +125,8 @@ impl Window<'_> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::cast_possible_truncation, reason = "small numbers of the tests' own")]
+
     use super::super::record::Kind;
     use super::*;
 

@@ -56,21 +56,22 @@ impl Location {
 /// The segments in order of their number; the last may be open.
 #[derive(Debug, Default)]
 pub(super) struct Segments {
-    list: RwLock<Vec<Arc<Segment>>>,
+    /// Readers take a look at it with one reference, however many there are.
+    list: RwLock<Arc<Vec<Arc<Segment>>>>,
 }
 
 impl Segments {
     pub(super) fn add(&self, segment: Arc<Segment>) {
-        write(&self.list).push(segment);
+        Arc::make_mut(&mut write(&self.list)).push(segment);
     }
 
     pub(super) fn remove(&self, number: u32) {
-        write(&self.list).retain(|segment| segment.number != number);
+        Arc::make_mut(&mut write(&self.list)).retain(|segment| segment.number != number);
     }
 
     /// A look at the list as it is now.
-    pub(super) fn all(&self) -> Vec<Arc<Segment>> {
-        read(&self.list).clone()
+    pub(super) fn all(&self) -> Arc<Vec<Arc<Segment>>> {
+        Arc::clone(&read(&self.list))
     }
 
     /// Whether one more filter may stay in memory.

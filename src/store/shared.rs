@@ -218,7 +218,7 @@ impl Shared {
             damaged: self.gaps,
             ..Stats::default()
         };
-        for segment in self.segments.all() {
+        for segment in self.segments.all().iter() {
             let tally = segment.tally();
             stats.segments += 1;
             stats.live_bytes += tally.bytes;

@@ -90,6 +90,10 @@ pub(super) struct Writer {
     pub(super) next_number: u32,
     /// The last sequence number that was given out.
     pub(super) seq: u64,
+    /// The highest sequence number of a durable record; a failed batch leaves it behind `seq`.
+    pub(super) durable: u64,
+    /// What the last checkpoint of the index was told.
+    pub(super) flushed: u64,
     /// Entries of the wanted list.
     pub(super) wanted: usize,
     /// Changes that the index would lose in a crash (and get back from the segments).
@@ -288,6 +292,7 @@ impl Writer {
             Ok((placed, end)) => match open.segment.file.sync() {
                 Ok(()) => {
                     self.shared.count_sync();
+                    self.durable = placed.last().map_or(self.durable, |(_, header)| header.seq);
                     open.segment.publish(&placed);
                     open.end = end;
                     self.open = Some(open);
@@ -295,7 +300,7 @@ impl Writer {
                 }
                 Err(error) => {
                     let error = StoreError::io("sync", &open.segment.path, error);
-                    self.abandon(open);
+                    self.abandon(&open);
                     Err(error)
                 }
             },
@@ -304,7 +309,7 @@ impl Writer {
                 let file = &open.segment.file;
                 match file.set_len(open.end).and_then(|()| file.sync()) {
                     Ok(()) => self.open = Some(open),
-                    Err(_) => self.abandon(open),
+                    Err(_) => self.abandon(&open),
                 }
                 Err(error)
             }
@@ -364,7 +369,7 @@ impl Writer {
     }
 
     /// Gives up a segment for writing. What was durable in it stays readable; the next start seals it.
-    fn abandon(&self, open: OpenSegment) {
+    fn abandon(&self, open: &OpenSegment) {
         tracing::warn!(segment = %open.segment.path.display(), "a segment is not written any more, as its disk failed");
         let _ = open.segment.file.set_len(open.end);
         if open.end == SEGMENT_HEADER {
@@ -388,11 +393,13 @@ impl Writer {
 
     /// Flushes the index, unless it missed something: then the next start brings it up to date.
     fn checkpoint(&mut self) -> Result<(), StoreError> {
-        if self.index_behind || self.unflushed == 0 {
+        if self.index_behind || self.flushed == self.durable {
             return Ok(());
         }
         self.unflushed = 0;
-        self.shared.index.checkpoint(self.seq)
+        self.shared.index.checkpoint(self.durable)?;
+        self.flushed = self.durable;
+        Ok(())
     }
 
     fn recount_wanted(&mut self) {

@@ -1,5 +1,7 @@
 //! Manifests, completeness, facts and the wanted list.
 
+use futures::future::join_all;
+
 use super::super::{Accepted, limits};
 use super::*;
 
@@ -171,4 +173,23 @@ async fn the_wanted_list_is_renewed_hourly_and_forgets_what_came() {
         store.note_wanted(&"a".repeat(limits::MAX_FACT_KEY), "latest", 0).await,
         Err(StoreError::TooMuch { what: "a key", .. })
     ));
+}
+
+#[tokio::test]
+async fn a_full_wanted_list_takes_no_more_until_something_leaves() {
+    let bench = Bench::new();
+    let store = bench.open();
+    let noted = join_all((0..=limits::MAX_WANTED).map(|n| {
+        let store = &store;
+        async move { store.note_wanted(&format!("example.com/m{n:05}"), "latest", 5).await.unwrap() }
+    }))
+    .await;
+    assert_eq!(noted.iter().filter(|noted| **noted).count(), limits::MAX_WANTED);
+    assert_eq!(store.wanted().unwrap().len(), limits::MAX_WANTED);
+    assert!(store.note_wanted("example.com/m00000", "latest", 6).await.unwrap(), "it is on it");
+    store.no_longer_wanted("example.com/m00000", "latest").await.unwrap();
+    assert!(store.note_wanted("example.com/late", "latest", 7).await.unwrap());
+    assert!(!store.note_wanted("example.com/later", "latest", 7).await.unwrap());
+    drop(store);
+    assert!(!bench.open().note_wanted("example.com/later", "latest", 7).await.unwrap());
 }

@@ -27,7 +27,7 @@ fn segments_of(bench: &Bench) -> Bench {
 
 fn recover(bench: &Bench) -> super::super::recover::Recovered {
     let dir = bench.dir.path().join("segments");
-    super::super::recover::recover(&super::super::disk::StdDisk, &dir, bench.segment_bytes).unwrap()
+    super::super::recover::recover(&FaultDisk::default(), &dir, bench.segment_bytes).unwrap()
 }
 
 fn held(found: &super::super::recover::Recovered, all: &[VerifiedBlob]) -> Vec<bool> {

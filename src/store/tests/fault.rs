@@ -1,4 +1,4 @@
-//! A disk that counts, fills up, and fails when told to.
+//! A disk that counts, fills up, and fails when told to. It does not really sync: that is what makes tests slow.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -85,8 +85,8 @@ impl Disk for FaultDisk {
         StdDisk.remove(path)
     }
 
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        StdDisk.sync_dir(dir)
+    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -118,7 +118,7 @@ impl DiskFile for FaultFile {
         if self.1.sync_fails.load(Ordering::SeqCst) {
             return Err(io::Error::other("input/output error"));
         }
-        self.0.sync()?;
+        // Counted and not done: no test here takes the power away.
         self.1.syncs.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }

@@ -1,4 +1,5 @@
 //! What the store does as a whole: kept, found again, cut, flipped, full, crashed.
+#![allow(clippy::cast_possible_truncation, reason = "small numbers of the tests' own")]
 
 mod blobs;
 mod catalog;

@@ -1,5 +1,7 @@
 //! Opening: the lock, the index that is derived, directories that will not do.
 
+use std::sync::atomic::Ordering;
+
 use super::*;
 
 async fn filled(bench: &Bench) -> Manifest {
@@ -95,6 +97,43 @@ async fn an_older_index_is_brought_up_to_date() {
     assert_eq!(store.fact("pin/a").unwrap().unwrap().at, 8);
     assert!(store.manifest(&manifest.module).unwrap().unwrap().complete);
     assert!(!bench.dir.path().join("index.bad-1").exists());
+}
+
+#[tokio::test]
+async fn numbers_that_a_failed_batch_used_up_do_not_confuse_the_next_start() {
+    let bench = Bench::new();
+    let manifest = filled(&bench).await;
+    let store = bench.open();
+    store.set_fact("pin/b", 8, "yes".into()).await.unwrap();
+    bench.knobs.full.store(true, Ordering::SeqCst);
+    assert!(store.put(blobs(10..20, 10)).await.is_err());
+    assert!(store.set_fact("pin/c", 9, "yes".into()).await.is_err());
+    store.close().await.unwrap();
+    bench.knobs.full.store(false, Ordering::SeqCst);
+    let store = bench.open();
+    assert_filled(&store, &manifest);
+    assert!(!bench.dir.path().join("index.bad-1").exists());
+    store.set_fact("pin/c", 10, "yes".into()).await.unwrap();
+    let rebuilt = bench.crashed().open();
+    assert_eq!(rebuilt.facts("pin/").unwrap().iter().map(|(_, fact)| fact.at).collect::<Vec<_>>(), [7, 8, 10]);
+}
+
+#[tokio::test]
+async fn after_an_orderly_close_the_segments_are_not_read_again() {
+    let bench = Bench::with_segments(1000);
+    filled(&bench).await;
+    let store = bench.open();
+    for n in 0..20 {
+        store.set_fact(&format!("pin/{n}"), n, Bytes::new()).await.unwrap();
+        store.put(blobs(n..n + 1, 500)).await.unwrap();
+    }
+    store.close().await.unwrap();
+    let segments = fs::read_dir(bench.dir.path().join("segments")).unwrap().count() as u64;
+    let before = Knobs::count(&bench.knobs.reads);
+    let store = bench.open();
+    let reads = Knobs::count(&bench.knobs.reads) - before;
+    assert!(segments > 5 && reads <= 3 * segments + 3, "{reads} reads of {segments} segments");
+    assert_eq!(store.stats().segments, segments);
 }
 
 #[tokio::test]
