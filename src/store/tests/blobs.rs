@@ -1,6 +1,6 @@
 //! Blobs: stored once, found everywhere, in few reads and few syncs.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::future::join_all;
 
@@ -21,6 +21,21 @@ async fn what_was_put_is_there_and_after_a_reopen_too() {
     assert_held(&store, &all);
     assert_eq!((store.stats().blobs, store.stats().segments), (22, 1));
     assert_eq!(store.stats().live_bytes, 20 * 3000 + (1 << 20));
+}
+
+#[tokio::test]
+async fn the_real_disk_does_what_the_tests_disk_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = blobs(0..10, 5000);
+    let options = || super::super::StoreOptions { segment_bytes: 20_000, ..Default::default() };
+    let store = Store::open(dir.path(), options()).unwrap();
+    for blob in &all {
+        store.put(vec![blob.clone()]).await.unwrap();
+    }
+    store.close().await.unwrap();
+    let store = Store::open(dir.path(), options()).unwrap();
+    assert_held(&store, &all);
+    assert_eq!((store.stats().segments, store.stats().damaged), (3, 0));
 }
 
 #[tokio::test]
@@ -212,4 +227,33 @@ async fn blocking_calls_run_off_the_async_threads_and_panics_go_on() {
     assert!(store.run(move |store| store.has(&id)).await.unwrap());
     let panicked = tokio::spawn(async move { store.run(|_| -> Result<(), StoreError> { panic!("as told") }).await });
     assert!(panicked.await.unwrap_err().is_panic());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_see_every_acknowledged_blob_while_segments_are_sealed_under_them() {
+    let bench = Bench::with_segments(3000);
+    let store = bench.open();
+    let (acknowledged, mut readers) = (Arc::new(AtomicU64::new(0)), Vec::new());
+    for _ in 0..2 {
+        let acknowledged = Arc::clone(&acknowledged);
+        let reader = store.clone();
+        readers.push(tokio::task::spawn_blocking(move || {
+            loop {
+                let upto = acknowledged.load(Ordering::SeqCst);
+                assert_held(&reader, &blobs(upto.saturating_sub(20)..upto, 200));
+                // Also when the writing side has failed and let go of its counter.
+                if upto == 200 || Arc::strong_count(&acknowledged) < 3 {
+                    break;
+                }
+            }
+        }));
+    }
+    for n in 0..200 {
+        store.put(vec![blob(n, 200)]).await.unwrap();
+        acknowledged.store(n + 1, Ordering::SeqCst);
+    }
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    assert!(store.stats().segments > 10);
 }
