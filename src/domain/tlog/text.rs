@@ -37,7 +37,8 @@ impl TreeHead {
     /// Reads the text of a signed note. Lines after the hash are of a later version and are passed over.
     ///
     /// # Errors
-    /// [`BadText::TreeHead`], also for a size over [`MAX_SIZE`] or one with leading zeros.
+    /// [`BadText::TreeHead`], also for a size over [`MAX_SIZE`] or one with leading zeros, and for a tree without records
+    /// that has another hash than [`Hash::of_nothing`].
     pub fn parse(text: &str) -> Result<Self, BadText> {
         let read = || {
             let mut lines = text.strip_prefix(TREE)?.splitn(3, '\n');
@@ -45,7 +46,7 @@ impl TreeHead {
             let hash = Hash::parse(lines.next()?)?;
             // What stands after the hash is its newline, and so there is a third piece, be it empty.
             lines.next()?;
-            Some(Self { size, hash })
+            (size > 0 || hash == Hash::of_nothing()).then_some(Self { size, hash })
         };
         if text.len() > MAX_TREE_TEXT {
             return Err(BadText::TreeHead);
@@ -123,6 +124,7 @@ mod tests {
             with("-1"),
             with("+1"),
             with("01"),
+            with("0"),
             with("9223372036854775808"),
             with("18446744073709551616"),
             format!("{HEAD}{}", "a".repeat(MAX_TREE_TEXT)),
