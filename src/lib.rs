@@ -5,4 +5,5 @@ pub mod upstream;
 pub mod swarm;
 pub mod transfer;
 pub mod store;
+pub mod sumdb;
 pub mod verified;
