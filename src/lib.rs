@@ -1,9 +1,81 @@
 //! modswarm: a content-addressed peer-to-peer mirror network for Go modules.
+//!
+//! Every workstation of a site runs one node. Nodes find each other, gossip which module versions exist, and exchange the pieces of module
+//! zips by hash. Each node is a GOPROXY for its own machine; one node with an upstream seeds the site.
+//!
+//! # Promises
+//!
+//! 1. *Drop-in.* A `go` command that works against the upstream works against a node, byte for byte.
+//! 2. *Nothing unproven enters.* Peers, upstreams and disks are untrusted for bytes: what is stored has gone through [`verified`].
+//! 3. *What goes in comes out bit for bit.* A zip leaves every node with the bytes with which it was seeded.
+//! 4. *A hit is local.* What the node holds is served without a network round trip.
+//! 5. *Pull the plug at any moment.* Nothing acknowledged is lost.
+//!
+//! # Words
+//!
+//! | word | meaning |
+//! |---|---|
+//! | **module version** | `path@version`, canonical ([`domain::module::ModuleVersion`]) |
+//! | **blob** | bytes named by their BLAKE3 hash ([`domain::blob::BlobId`]), at most 1 MiB. All content is blobs |
+//! | **chunk** | a blob with one zip entry's compressed data, or a 1 MiB piece of a larger entry |
+//! | **recipe** | how to rebuild a zip bit for bit, in *pages*, which are blobs too ([`domain::recipe`]) |
+//! | **manifest** | all that is known of one module version, named by its own BLAKE3 ([`domain::manifest`]) |
+//! | **catalog** | the set of manifests a node accepts; lists and "latest" are computed from it, never asked of a peer |
+//! | **seed** | a node that has an upstream |
+//! | **verified** | bytes that passed their check; only [`verified`] makes them, and the store takes nothing else |
+//!
+//! # The way of a request
+//!
+//! ```text
+//!  go ── GET /m/@v/v1.2.3.zip ──> proxy ──> mirror ── held? ──> store ──> the answer, read from the store
+//!                                             │ no
+//!                                             ├─ peers      (transfer: fetch blobs from several at once)
+//!                                             └─ upstream   (if this node is a seed)
+//!                                                      └──> verified ──> store
+//! ```
+//! A miss fills the store, and then the answer is read from the store. One fetch per version however many ask. *Miss*, *failure* and
+//! *forgery* stay three different things from the socket to the status line.
+//!
+//! # Layers
+//!
+//! Arrows point down only; `tests/layers.rs` holds the rules.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`cli`] | one file per command |
+//! | [`daemon`] | the composition root: builds everything in order, stops it in reverse |
+//! | [`proxy`] | GOPROXY and admin API over HTTP; one table from outcome to status |
+//! | [`sync`] | the catalog's way through the site: announcements, comparison of catalogs |
+//! | [`mirror`] | the one path from a request to verified bytes; single flight; seeding |
+//! | [`transfer`] | frames on long-lived streams between peers; serves from the store only |
+//! | [`swarm`] | owns the libp2p Swarm: `select` waits, `apply` never does |
+//! | [`upstream`] | the GOPROXY client: retry, limits, resume |
+//! | [`sumdb`] | the checksum database: a client that believes nothing unproven, and what a node would answer itself |
+//! | [`store`] | segments (the truth) and sled (a database over them that can be thrown away) |
+//! | [`verified`] | the one door |
+//! | [`domain`] | what a Go module version is: pure, no I/O, no clock, no randomness |
+//! | [`config`], [`admin`] | checked configuration; the local API as data |
+//!
+//! # Where this differs from the first design, and why
+//!
+//! * *The proof is not part of a manifest's name.* A manifest is named by its content alone and the proof travels beside it
+//!   ([`domain::manifest::Envelope`]). Two seeds that fetch the same version a week apart hold proofs against different tree heads; with the
+//!   proof inside, they would gossip two manifests for one version for ever.
+//! * *The index of the open segment is in memory*, not in sled: it is bounded by the segment's size and rebuilt by one scan of record
+//!   headers at the start, where sled would cost a database write per blob and had to be emptied again when the segment is sealed.
+//! * *`.info` bytes are part of the manifest* up to 64 KiB, and so is a go.mod up to 64 KiB; a longer go.mod is a list of blobs.
 
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod daemon;
 pub mod domain;
-pub mod upstream;
-pub mod swarm;
-pub mod transfer;
+pub mod mirror;
+pub mod proxy;
 pub mod store;
 pub mod sumdb;
+pub mod swarm;
+pub mod sync;
+pub mod transfer;
+pub mod upstream;
 pub mod verified;

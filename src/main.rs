@@ -1,3 +1,7 @@
-//! The modswarm command.
+//! The `modswarm` command; see `modswarm --help`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    modswarm::cli::main()
+}

@@ -43,8 +43,8 @@ use self::request::{Resource, Walk, escape, is_query};
 
 pub use self::answer::Info;
 pub use self::download::ZipFile;
-pub use self::http::install_crypto;
 pub use self::error::{UpstreamError, Why};
+pub use self::http::install_crypto;
 pub use self::list::{BadProxyList, FromGoEnv, MAX_PROXIES, ProxyList, ProxyUrl};
 pub use self::options::{
     ANSWER_TIMEOUT, BACKOFF_BASE, BACKOFF_CAP, CONNECT_TIMEOUT, MAX_LIST, MAX_RETRY_AFTER, MAX_SUMDB, PROGRESS_BYTES,

@@ -10,6 +10,7 @@ use super::blob::{BlobId, MAX_BLOB};
 use super::codec::{self, CodecError};
 use super::dirhash::H1;
 use super::module::{BadModule, ModulePath, ModuleVersion, Version};
+use super::recipe::MAX_PAGES;
 
 /// The version byte that every encoded manifest starts with.
 pub const FORMAT: u8 = 1;
@@ -180,6 +181,7 @@ impl Manifest {
         match &self.zip {
             Some(zip) if zip.len > MAX_ZIP => Some("its zip is over 500 MiB"),
             Some(zip) if zip.pages.is_empty() => Some("its zip has no recipe"),
+            Some(zip) if zip.pages.len() > MAX_PAGES => Some("its recipe has too many pages"),
             _ => None,
         }
     }

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use std::sync::Arc;
 
 use crate::domain::blob::BlobId;
+use crate::domain::digest::{self, Digests};
 use crate::domain::dirhash::H1;
 use crate::domain::manifest::{GoMod, Manifest, ManifestId};
 use crate::domain::module::Version;
@@ -29,6 +30,8 @@ pub enum Accepted {
         /// The one that is held.
         held: ManifestId,
     },
+    /// It was retracted: what it names is known not to be what it claims.
+    Retracted,
     /// A manifest with another hash of the go.mod or the zip is held, and stays.
     Conflict {
         /// The one that is held.
@@ -108,13 +111,13 @@ pub(super) fn decide(held: Option<&Row>, offered: &Row) -> Accepted {
     Accepted::Superseded { held: held.id }
 }
 
-/// The ids of all manifests, in 256 sorted buckets by first byte, each with a sum over its ids.
+/// The ids of all manifests, in 256 sorted buckets, with their [`digest`]s.
 ///
-/// 32 bytes of memory per manifest. The sums find *differences between honest nodes* for the price of 4 KiB; they are
-/// no commitment: someone who chooses ids can make two sets of one sum, and gains only that a neighbour is told late.
+/// 32 bytes of memory per manifest.
 #[derive(Debug)]
 pub(super) struct Ids {
-    buckets: Vec<(u128, Vec<ManifestId>)>,
+    buckets: Vec<Vec<ManifestId>>,
+    digests: Box<Digests>,
     pub(super) counts: Counts,
 }
 
@@ -128,17 +131,17 @@ pub(super) struct Counts {
 
 impl Default for Ids {
     fn default() -> Self {
-        Self { buckets: vec![(0, Vec::new()); 256], counts: Counts::default() }
+        Self { buckets: vec![Vec::new(); 256], digests: Box::new([0; 256]), counts: Counts::default() }
     }
 }
 
 impl Ids {
     /// Takes in a row; a row that is there already only changes the counts that it should.
     pub(super) fn insert(&mut self, row: &Row) {
-        let (sum, ids) = &mut self.buckets[bucket_of(&row.id)];
+        let ids = &mut self.buckets[usize::from(digest::bucket(&row.id))];
         if let Err(at) = ids.binary_search(&row.id) {
             ids.insert(at, row.id);
-            *sum = sum.wrapping_add(term(&row.id));
+            digest::add(&mut self.digests, &row.id);
             self.counts.manifests += 1;
             self.counts.with_zip += u64::from(row.zip_h1.is_some());
             self.counts.complete += u64::from(row.complete);
@@ -146,38 +149,27 @@ impl Ids {
     }
 
     pub(super) fn remove(&mut self, row: &Row) {
-        let (sum, ids) = &mut self.buckets[bucket_of(&row.id)];
+        let ids = &mut self.buckets[usize::from(digest::bucket(&row.id))];
         if let Ok(at) = ids.binary_search(&row.id) {
             ids.remove(at);
-            *sum = sum.wrapping_sub(term(&row.id));
+            digest::remove(&mut self.digests, &row.id);
             self.counts.manifests -= 1;
             self.counts.with_zip -= u64::from(row.zip_h1.is_some());
             self.counts.complete -= u64::from(row.complete);
         }
     }
 
-    pub(super) fn digests(&self) -> [[u8; 16]; 256] {
-        std::array::from_fn(|at| self.buckets[at].0.to_le_bytes())
+    pub(super) fn digests(&self) -> Digests {
+        *self.digests
     }
 
     pub(super) fn bucket(&self, first: u8) -> Vec<ManifestId> {
-        self.buckets[usize::from(first)].1.clone()
+        self.buckets[usize::from(first)].clone()
     }
 
     pub(super) fn all(&self) -> Vec<ManifestId> {
-        self.buckets.iter().flat_map(|(_, ids)| ids).copied().collect()
+        self.buckets.iter().flatten().copied().collect()
     }
-}
-
-fn bucket_of(id: &ManifestId) -> usize {
-    usize::from(id.as_bytes()[0])
-}
-
-/// Half of the id: it is a hash.
-fn term(id: &ManifestId) -> u128 {
-    let mut half = [0; 16];
-    half.copy_from_slice(&id.as_bytes()[16..]);
-    u128::from_le_bytes(half)
 }
 
 #[cfg(test)]

@@ -48,6 +48,8 @@ pub(super) enum Change {
     Manifest { key: Vec<u8>, row: Row, envelope: Bytes },
     /// A manifest is complete.
     Complete(ManifestId),
+    /// A manifest is out of the catalog for good.
+    Retract(ManifestId),
     /// A fact was set, or forgotten.
     Fact { key: Vec<u8>, seq: u64, fact: Option<Fact> },
 }
@@ -69,6 +71,7 @@ pub(super) struct Index {
     versions: sled::Tree,
     manifests: sled::Tree,
     complete: sled::Tree,
+    retracted: sled::Tree,
     facts: sled::Tree,
     meta: sled::Tree,
     path: PathBuf,
@@ -114,6 +117,7 @@ impl Index {
             let db = config.flush_every_ms(None).open()?;
             let tree = |name: &str| db.open_tree(name);
             let (versions, manifests, complete) = (tree("versions")?, tree("manifests")?, tree("complete")?);
+            let retracted = tree("retracted")?;
             let (facts, meta) = (tree("facts")?, tree("meta")?);
             let store: [u8; 16] = key.check(b"index");
             for (name, wanted) in [("format", FORMAT.to_le_bytes().as_slice()), ("store", store.as_slice())] {
@@ -126,7 +130,7 @@ impl Index {
                     None => return Ok(None),
                 }
             }
-            Ok(Some(Self { db, versions, manifests, complete, facts, meta, path: path.into() }))
+            Ok(Some(Self { db, versions, manifests, complete, retracted, facts, meta, path: path.into() }))
         })
     }
 
@@ -153,13 +157,14 @@ impl Index {
         match change {
             Change::Manifest { key, row, envelope } => self.apply_manifest(key, row, envelope),
             Change::Complete(id) => self.apply_complete(id),
+            Change::Retract(id) => self.apply_retract(id),
             Change::Fact { key, seq, fact } => self.apply_fact(key, *seq, fact.as_ref()).map(|()| Moved::default()),
         }
     }
 
     fn apply_manifest(&self, key: &[u8], row: &Row, envelope: &Bytes) -> Result<Moved, StoreError> {
         let before = self.row(key)?;
-        if before.as_ref().is_some_and(|held| held.seq >= row.seq) {
+        if before.as_ref().is_some_and(|held| held.seq >= row.seq) || self.is_retracted(&row.id)? {
             return Ok(Moved::default());
         }
         let mut row = row.clone();
@@ -185,6 +190,21 @@ impl Index {
         let after = Row { complete: true, ..before.clone() };
         guard(|| self.versions.insert(key, codec::encode(&after)))?;
         Ok(Moved { before: Some(before), after: Some(after) })
+    }
+
+    /// The id stays in a tree of its own, so that the order in which records are read does not matter.
+    fn apply_retract(&self, id: &ManifestId) -> Result<Moved, StoreError> {
+        guard(|| self.retracted.insert(id.as_bytes(), &[]))?;
+        let Some((key, _)) = self.manifest(id)? else { return Ok(Moved::default()) };
+        guard(|| self.manifests.remove(id.as_bytes()))?;
+        let Some(before) = self.row(&key)?.filter(|row| row.id == *id) else { return Ok(Moved::default()) };
+        guard(|| self.versions.remove(key))?;
+        Ok(Moved { before: Some(before), after: None })
+    }
+
+    /// Whether a manifest is out of the catalog for good.
+    pub(super) fn is_retracted(&self, id: &ManifestId) -> Result<bool, StoreError> {
+        guard(|| self.retracted.contains_key(id.as_bytes()))
     }
 
     /// A forgotten fact stays as a key without a value: an older record must not bring it back.

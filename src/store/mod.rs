@@ -73,6 +73,7 @@ use self::segment::read;
 use self::shared::{Shared, fact_key, wanted_key};
 use self::writer::{Request, Writer};
 use crate::domain::blob::BlobId;
+use crate::domain::digest::Digests;
 use crate::domain::manifest::ManifestId;
 use crate::domain::module::{ModulePath, ModuleVersion};
 use crate::verified::{VerifiedBlob, VerifiedManifest};
@@ -223,6 +224,15 @@ impl Store {
     /// `Index` when it is not kept.
     pub async fn complete(&self, id: ManifestId) -> Result<(), StoreError> {
         self.ask(|done| Request::Complete { id, done }).await
+    }
+
+    /// Takes a manifest out of the catalog, durably: what it names turned out not to be what it claims. Its blobs stay, since others may
+    /// name them too. It is not accepted again.
+    ///
+    /// # Errors
+    /// `Full`, `Io`, `Index` when that is not kept.
+    pub async fn retract(&self, id: ManifestId) -> Result<(), StoreError> {
+        self.ask(|done| Request::Retract { id, done }).await
     }
 
     /// Sets a small durable fact: a pin, or an answer that changes, with the time `at` (unix seconds) that it is of.
@@ -395,7 +405,7 @@ impl Store {
 
     /// One sum per first byte over the ids of the catalog: two nodes whose sums are equal hold the same. From memory.
     #[must_use]
-    pub fn catalog_digests(&self) -> [[u8; 16]; 256] {
+    pub fn catalog_digests(&self) -> Digests {
         read(&self.inner.shared.ids).digests()
     }
 

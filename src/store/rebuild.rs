@@ -11,7 +11,7 @@ use super::catalog::{Ids, Row};
 use super::error::StoreError;
 use super::index::{Change, Fact, Index, version_key};
 use super::limits::{INDEX_LOCK_TRIES, KEEP_BAD_INDEXES};
-use super::record::{FactRecord, Header, Kind, StoreKey, completed};
+use super::record::{FactRecord, Header, Kind, StoreKey, about};
 use super::segments::Segments;
 use crate::domain::blob::BlobId;
 use crate::domain::manifest::{Envelope, Manifest};
@@ -106,7 +106,8 @@ fn change_of(header: &Header, payload: Bytes) -> Result<Option<Change>, Box<dyn 
             let row = Row::of(header.seq, BlobId::of(&envelope.manifest), header.id, &manifest);
             Change::Manifest { key: version_key(&manifest.module)?, row, envelope: payload }
         }
-        Kind::COMPLETE => Change::Complete(completed(&payload).ok_or("not the id of a manifest")?),
+        Kind::COMPLETE => Change::Complete(about(&payload).ok_or("not the id of a manifest")?),
+        Kind::RETRACT => Change::Retract(about(&payload).ok_or("not the id of a manifest")?),
         Kind::FACT => {
             let FactRecord { key, at, value } = FactRecord::decode(&payload)?;
             Change::Fact { key, seq: header.seq, fact: value.map(|value| Fact { at, value: value.into() }) }

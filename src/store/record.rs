@@ -39,6 +39,8 @@ impl Kind {
     pub(super) const MANIFEST: Self = Self(2);
     /// The payload is the 32 bytes of a manifest id: all of its blobs are here and its hashes were verified.
     pub(super) const COMPLETE: Self = Self(3);
+    /// The payload is the 32 bytes of a manifest id: it is out of the catalog and is not accepted again.
+    pub(super) const RETRACT: Self = Self(5);
     /// The payload is an encoded [`FactRecord`].
     pub(super) const FACT: Self = Self(4);
 }
@@ -140,8 +142,8 @@ impl FactRecord {
     }
 }
 
-/// The manifest that a [`Kind::COMPLETE`] record is about.
-pub(super) fn completed(payload: &[u8]) -> Option<ManifestId> {
+/// The manifest that a [`Kind::COMPLETE`] or [`Kind::RETRACT`] record is about.
+pub(super) fn about(payload: &[u8]) -> Option<ManifestId> {
     payload.try_into().ok().map(BlobId::from_bytes)
 }
 

@@ -32,6 +32,7 @@ pub(super) enum Request {
     Put { blobs: Vec<VerifiedBlob>, done: Answer<()> },
     Accept { manifest: Box<VerifiedManifest>, done: Answer<Accepted> },
     Complete { id: ManifestId, done: Answer<()> },
+    Retract { id: ManifestId, done: Answer<()> },
     Fact { key: Vec<u8>, fact: Option<Fact>, done: Answer<()> },
     Wanted { key: Vec<u8>, at: u64, done: Answer<bool> },
     NotWanted { key: Vec<u8>, done: Answer<()> },
@@ -45,7 +46,8 @@ impl Request {
             Self::Put { blobs, .. } => blobs.iter().map(|blob| blob.bytes().len()).sum(),
             Self::Accept { manifest, .. } => manifest.envelope().len(),
             Self::Fact { fact, .. } => fact.as_ref().map_or(0, |fact| fact.value.len()),
-            Self::Complete { .. } | Self::Wanted { .. } | Self::NotWanted { .. } | Self::Close { .. } => 0,
+            Self::Complete { .. } | Self::Retract { .. } => 0,
+            Self::Wanted { .. } | Self::NotWanted { .. } | Self::Close { .. } => 0,
         }
     }
 }
@@ -76,6 +78,8 @@ struct Batch {
     blobs: HashSet<BlobId>,
     /// Rows that this batch will have made: later requests of the batch see them.
     rows: HashMap<Vec<u8>, Row>,
+    /// Manifests that this batch takes out of the catalog.
+    retracted: HashSet<ManifestId>,
     /// The wanted list as this batch will leave it, where it touches it: when it was asked for.
     wanted: HashMap<Vec<u8>, Option<u64>>,
     /// Blob writers: they need the segment only. Catalog writers need the index too.
@@ -147,6 +151,10 @@ impl Writer {
                 Ok(()) => batch.catalogers.push(Waiter::Unit(done)),
                 Err(error) => drop(done.send(Err(error))),
             },
+            Request::Retract { id, done } => {
+                self.stage_retract(id, batch);
+                batch.catalogers.push(Waiter::Unit(done));
+            }
             Request::Fact { key, fact, done } => {
                 self.stage_fact(key, fact, batch);
                 batch.catalogers.push(Waiter::Unit(done));
@@ -183,11 +191,15 @@ impl Writer {
 
     fn stage_manifest(&mut self, manifest: &VerifiedManifest, batch: &mut Batch) -> Result<Accepted, StoreError> {
         let key = version_key(&manifest.manifest().module)?;
+        let id = manifest.id();
+        if batch.retracted.contains(&id) || self.shared.index.is_retracted(&id)? {
+            return Ok(Accepted::Retracted);
+        }
         let record = BlobId::of(manifest.envelope());
         let mut row = Row::of(self.seq + 1, manifest.id(), record, manifest.manifest());
         let held = match batch.rows.get(&key) {
             Some(row) => Some(row.clone()),
-            None => self.shared.index.row(&key)?,
+            None => self.shared.index.row(&key)?.filter(|row| !batch.retracted.contains(&row.id)),
         };
         let accepted = decide(held.as_ref(), &row);
         if let Accepted::New | Accepted::Replaced { .. } = accepted {
@@ -214,6 +226,15 @@ impl Writer {
         self.record(batch, Kind::COMPLETE, BlobId::of(&payload), payload);
         batch.changes.push(Change::Complete(id));
         Ok(())
+    }
+
+    /// Later requests of the same batch must not build upon the row, so it is struck there too.
+    fn stage_retract(&mut self, id: ManifestId, batch: &mut Batch) {
+        let payload = Bytes::copy_from_slice(id.as_bytes());
+        self.record(batch, Kind::RETRACT, BlobId::of(&payload), payload);
+        batch.rows.retain(|_, row| row.id != id);
+        batch.retracted.insert(id);
+        batch.changes.push(Change::Retract(id));
     }
 
     fn stage_fact(&mut self, key: Vec<u8>, fact: Option<Fact>, batch: &mut Batch) {

@@ -86,7 +86,7 @@ impl<O: Ops> Client<O> {
     /// # Errors
     /// [`ClientError`]; its [`kind`](ClientError::kind) tells a miss from a failure from a forgery.
     pub async fn prove(&self, module: &ModuleVersion) -> Result<SumdbProof, ClientError> {
-        let path = format!("lookup/{}@{}", escape(module.path.as_str()), escape(module.version.as_str()));
+        let path = format!("lookup/{}@{}", module.path.escaped(), module.version.escaped());
         let Some(body) = self.fetch(&path, MAX_LOOKUP).await? else {
             return Err(ClientError::Unknown { database: self.database().into(), module: module.to_string() });
         };
@@ -285,15 +285,4 @@ impl<O: Ops> Client<O> {
 
 fn store_error(keys: &[Verifier; 1], what: &'static str, source: OpsError) -> ClientError {
     ClientError::Store { database: keys[0].name().into(), what, source }
-}
-
-/// Writes `!` and the small letter for each capital one (x/mod/module, `EscapePath`).
-fn escape(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if c.is_ascii_uppercase() {
-            out.push('!');
-        }
-        out.push(c.to_ascii_lowercase());
-        out
-    })
 }

@@ -1,6 +1,7 @@
 //! Questions about other nodes' catalogs: catch-up after absence, and single module versions.
 
 use std::collections::HashSet;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -96,6 +97,22 @@ impl Fetcher {
             self.envelopes(peer, ids, &sink, &mut report).await?;
         }
         Ok(report)
+    }
+
+    /// The envelope of one manifest, from one peer; `None` if it has none.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub async fn envelope(&self, peer: PeerId, id: ManifestId) -> Result<Option<Bytes>, CatalogError> {
+        let (sink, mut envelope) = mpsc::channel(1);
+        self.envelopes(peer, vec![id], &sink, &mut SyncReport::default()).await?;
+        Ok(envelope.try_recv().ok())
+    }
+
+    /// Counts a fault of a peer that only the caller could see: a manifest that does not hold, an answer about something
+    /// else. [`limits::MAX_FAULTS`] of them are a ban.
+    pub fn blame(&self, peer: PeerId, what: &dyn Display) {
+        self.links.judge.fault(peer, what);
     }
 
     async fn digests(&self, peer: PeerId) -> Result<Digests, CatalogError> {

@@ -53,7 +53,7 @@ impl Fetcher {
         self.links.judge.is_banned(peer)
     }
 
-    /// Fetches blobs, each named with its length in bytes, and puts them into `sink` in the order in which they come.
+    /// Fetches blobs, each named with the length in bytes that it has at most, and puts them into `sink` in the order in which they come.
     ///
     /// Asks the peers `from`, or, if that is `None`, all that are connected now or become so meanwhile. A sink that is full
     /// slows the peers down; what is in memory stays under [`Rules::fetch_window`]. Dropping the future cancels.
@@ -197,7 +197,7 @@ impl Drive<'_> {
         while let Some(free) = permit
             && let Some(blob) = self.ready.pop_front()
         {
-            self.plan.delivered(blob.bytes().len() as u64);
+            self.plan.delivered(blob.id());
             free.send(blob);
             permit = sink.try_reserve().ok();
         }

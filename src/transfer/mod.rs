@@ -18,7 +18,7 @@
 //! Not in here: what the blobs are, which of them a recipe needs, rate limits, who may join.
 
 mod catalog;
-pub mod digest;
+pub use crate::domain::digest;
 mod error;
 mod fetch;
 mod held;

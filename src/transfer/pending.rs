@@ -15,7 +15,7 @@ use crate::verified::{Forged, VerifiedBlob};
 
 /// What may come back for a question.
 pub(super) enum Expect {
-    /// Blobs, each with the length that it must have.
+    /// Blobs, each with the length that it has at most.
     Blobs(Vec<(BlobId, u32)>),
     /// Envelopes of these manifests, together about so many bytes.
     Envelopes(Vec<ManifestId>, u32),
@@ -132,7 +132,7 @@ impl Pending {
         let at = index as usize;
         match &mut entry.expect {
             Expect::Blobs(ids) => match ids.get(at) {
-                Some((id, wanted)) if *wanted == len => Ok(Payload::Take(len as usize, Check::Blob(*id))),
+                Some((id, most)) if len <= *most => Ok(Payload::Take(len as usize, Check::Blob(*id))),
                 Some((_, wanted)) => Ok(Payload::WrongLength(*wanted)),
                 None => Err(FrameError::Protocol("an answer to more than was asked")),
             },

@@ -14,72 +14,19 @@
 //!   the peers down and takes no memory.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use libp2p::PeerId;
 
-use super::limits;
 use crate::domain::blob::BlobId;
 
 mod outcome;
 mod peer;
+mod rules;
 
 pub use outcome::{FetchReport, PeerShare, Shortfall};
 use peer::Peer;
-
-/// The numbers of the policy; [`Default`] takes them from [`limits`], where the reasons are.
-#[derive(Clone, Debug)]
-pub struct Rules {
-    /// Bytes of one batch.
-    pub batch_bytes: u64,
-    /// Bytes below which a batch is not cut.
-    pub min_batch_bytes: u64,
-    /// Ids of one batch.
-    pub batch_ids: usize,
-    /// Bytes outstanding at one peer.
-    pub peer_window: u64,
-    /// Ids outstanding at one peer.
-    pub peer_ids: usize,
-    /// Bytes outstanding or unread in the whole fetch.
-    pub fetch_window: u64,
-    /// Ids outstanding or unread in the whole fetch.
-    pub fetch_ids: usize,
-    /// Peers with something outstanding.
-    pub fetch_peers: usize,
-    /// Silence after which a peer loses its wants.
-    pub progress: Duration,
-    /// Bytes that are progress without a complete blob.
-    pub progress_bytes: u64,
-    /// Silences after which a peer is out.
-    pub max_stalls: u32,
-    /// Broken streams after which a peer is out.
-    pub max_failures: u32,
-    /// Age from which a want may be given to a second peer.
-    pub end_game: Duration,
-    /// Wait before a peer that failed or has no room is asked again.
-    pub pause: Duration,
-}
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            batch_bytes: limits::BATCH_BYTES,
-            min_batch_bytes: limits::MIN_BATCH_BYTES,
-            batch_ids: limits::MAX_IDS,
-            peer_window: limits::PEER_WINDOW,
-            peer_ids: limits::PEER_IDS,
-            fetch_window: limits::FETCH_WINDOW,
-            fetch_ids: limits::FETCH_IDS,
-            fetch_peers: limits::FETCH_PEERS,
-            progress: limits::PROGRESS,
-            progress_bytes: limits::PROGRESS_BYTES,
-            max_stalls: limits::MAX_STALLS,
-            max_failures: limits::MAX_FAILURES,
-            end_game: limits::END_GAME,
-            pause: limits::TICK,
-        }
-    }
-}
+pub use rules::Rules;
 
 /// What is to be done now.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -149,7 +96,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A plan for these blobs, each with its length; repetitions are dropped.
+    /// A plan for these blobs, each with the length that it has at most; repetitions are dropped.
     #[must_use]
     pub fn new(wants: impl IntoIterator<Item = (BlobId, u32)>, rules: Rules) -> Self {
         let mut items = Vec::new();
@@ -219,9 +166,10 @@ impl Plan {
         new
     }
 
-    /// The reader took over a blob of so many bytes.
-    pub fn delivered(&mut self, len: u64) {
-        self.unread_bytes = self.unread_bytes.saturating_sub(len);
+    /// The reader took over a blob.
+    pub fn delivered(&mut self, id: BlobId) {
+        let len = self.by_id.get(&id).and_then(|at| self.items.get(*at as usize)).map_or(0, |item| item.len);
+        self.unread_bytes = self.unread_bytes.saturating_sub(u64::from(len));
         self.unread_ids = self.unread_ids.saturating_sub(1);
     }
 

@@ -7,6 +7,7 @@
 // Clippy knows test functions, but not what they share.
 #![allow(clippy::unwrap_used)]
 
+pub mod node;
 pub mod proxy;
 pub mod upstream;
 

@@ -14,7 +14,7 @@ async fn a_manifest_is_kept_found_and_listed() {
     assert_eq!(store.accept(verified(&a)).await.unwrap(), Accepted::New);
     assert_eq!(store.accept(verified(&b)).await.unwrap(), Accepted::New);
     assert_eq!(store.accept(verified(&a)).await.unwrap(), Accepted::Known);
-    for name in ["example.com/ab@v9.0.0", "example.com/a/sub@v9.0.0", "example.com/a-b@v9.0.0"] {
+    for name in ["example.com/ab@v1.9.0", "example.com/a/sub@v1.9.0", "example.com/a-b@v1.9.0"] {
         store.accept(verified(&go_mod_only(name))).await.unwrap();
     }
     for store in [store.clone(), bench.crashed().open()] {
@@ -23,7 +23,7 @@ async fn a_manifest_is_kept_found_and_listed() {
         assert_eq!(held.envelope, verified(&a).envelope());
         assert_eq!(store.manifest_by_id(&b.id()).unwrap().as_ref(), Some(verified(&b).envelope()));
         assert_eq!(store.manifest_by_id(&page.id()).unwrap(), None);
-        assert!(store.manifest(&module("example.com/a@v2.0.0")).unwrap().is_none());
+        assert!(store.manifest(&module("example.com/a@v1.2.0")).unwrap().is_none());
         let versions = store.versions(&path("example.com/a")).unwrap();
         let seen: Vec<_> = versions.iter().map(|v| (v.version.as_str(), v.id, v.complete, v.has_zip)).collect();
         assert_eq!(seen, [("v1.0.0", a.id(), false, true), ("v1.1.0", b.id(), true, false)]);
@@ -192,4 +192,29 @@ async fn a_full_wanted_list_takes_no_more_until_something_leaves() {
     assert!(!store.note_wanted("example.com/later", "latest", 7).await.unwrap());
     drop(store);
     assert!(!bench.open().note_wanted("example.com/later", "latest", 7).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_retracted_manifest_is_gone_for_good_and_leaves_room_for_the_right_one() {
+    let bench = Bench::new();
+    let store = bench.open();
+    let page = blob(1, 100);
+    let wrong = with_zip("example.com/a@v1.0.0", &page);
+    let mut right = wrong.clone();
+    right.zip.as_mut().unwrap().blake3 = [9; 32];
+    store.put(vec![page]).await.unwrap();
+    store.accept(verified(&wrong)).await.unwrap();
+    assert_eq!(store.accept(verified(&right)).await.unwrap(), Accepted::Superseded { held: wrong.id() });
+    store.retract(wrong.id()).await.unwrap();
+    assert!(store.manifest(&wrong.module).unwrap().is_none());
+    assert_eq!((store.catalog_ids(), store.stats().manifests), (vec![], 0));
+    // In one batch with what follows, and alone.
+    let again = futures::join!(store.accept(verified(&wrong)), store.accept(verified(&right)));
+    assert_eq!((again.0.unwrap(), again.1.unwrap()), (Accepted::Retracted, Accepted::New));
+    let crashed = bench.crashed();
+    std::fs::remove_dir_all(crashed.dir.path().join("index")).unwrap();
+    for store in [store, crashed.open()] {
+        assert_eq!(store.catalog_ids(), [right.id()]);
+        assert_eq!(store.accept(verified(&wrong)).await.unwrap(), Accepted::Retracted);
+    }
 }

@@ -6,7 +6,7 @@
 //! This finds honest differences; it is no proof. Somebody who makes manifests at will can make two sets with equal
 //! sums, and thereby hide his own manifests, not those of others.
 
-use crate::domain::manifest::ManifestId;
+use super::manifest::ManifestId;
 
 /// A digest for each bucket.
 pub type Digests = [u64; 256];
@@ -28,6 +28,12 @@ pub fn term(id: &ManifestId) -> u64 {
 pub fn add(digests: &mut Digests, id: &ManifestId) {
     let digest = &mut digests[usize::from(bucket(id))];
     *digest = digest.wrapping_add(term(id));
+}
+
+/// Takes a manifest that was counted out again.
+pub fn remove(digests: &mut Digests, id: &ManifestId) {
+    let digest = &mut digests[usize::from(bucket(id))];
+    *digest = digest.wrapping_sub(term(id));
 }
 
 /// The digests of a set of manifests, each named once.

@@ -1,0 +1,176 @@
+//! The local admin API as data: what the running node and its commands say to each other.
+//!
+//! A node leaves two files in its data directory: [`NODE_FILE`] (where it listens) and [`TOKEN_FILE`] (readable by
+//! its user only). Requests that change something carry the token in [`TOKEN_HEADER`]; a web page in the
+//! user's browser cannot read the file and so cannot send them.
+
+use serde::{Deserialize, Serialize};
+
+/// Where the node says how to reach it, as JSON ([`NodeFile`]), inside the data directory.
+pub const NODE_FILE: &str = "node.json";
+/// Where the node leaves the token for state-changing calls, inside the data directory, mode 0600.
+pub const TOKEN_FILE: &str = "token";
+/// The header that carries the token.
+pub const TOKEN_HEADER: &str = "modswarm-token";
+/// `GET`: [`Status`]. No module path starts with `-`, so `/-/` never hides a module.
+pub const STATUS_PATH: &str = "/-/status";
+/// `POST` [`SeedRequest`], answered by lines of [`SeedEvent`].
+pub const SEED_PATH: &str = "/-/seed";
+/// The most bytes of a request's body: go.sum files of large projects are some 200 KiB each.
+pub const MAX_BODY: usize = 64 << 20;
+
+/// What [`NODE_FILE`] holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NodeFile {
+    /// Process id of the node.
+    pub pid: u32,
+    /// `http://host:port` without a trailing slash.
+    pub http: String,
+    /// The node's libp2p identity.
+    pub peer_id: String,
+}
+
+/// How a node is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of modswarm that runs.
+    pub version: String,
+    /// Process id.
+    pub pid: u32,
+    /// Seconds since the node could serve.
+    pub uptime_seconds: u64,
+    /// The GOPROXY value for this node.
+    pub goproxy: String,
+    /// The data directory.
+    pub data: String,
+    /// Identity in the swarm.
+    pub peer_id: String,
+    /// Multiaddresses it listens on.
+    pub listen: Vec<String>,
+    /// The upstream list without passwords; none for a node that has only peers.
+    pub upstream: Option<String>,
+    /// Connected peers.
+    pub peers: Vec<PeerLine>,
+    /// What the store holds.
+    pub store: StoreLine,
+    /// Fetches under way.
+    pub fetching: usize,
+}
+
+/// One connected peer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PeerLine {
+    /// Its identity.
+    pub id: String,
+    /// The address of the connection.
+    pub address: String,
+    /// Seconds since it connected.
+    pub connected_seconds: u64,
+    /// Last measured round trip in microseconds.
+    pub rtt_micros: Option<u64>,
+    /// What it says it runs, such as `modswarm/0.1.0`.
+    pub agent: Option<String>,
+}
+
+/// What the store holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StoreLine {
+    /// Module versions in the catalog.
+    pub versions: u64,
+    /// Of these, held with all bytes.
+    pub complete: u64,
+    /// Blobs held.
+    pub blobs: u64,
+    /// Bytes of segments on disk.
+    pub disk_bytes: u64,
+}
+
+/// What to bring into the site.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeedRequest {
+    /// Builds whose whole closure is wanted.
+    #[serde(default)]
+    pub builds: Vec<Build>,
+    /// Texts of go.sum files given alone: each line is wanted.
+    #[serde(default)]
+    pub sums: Vec<String>,
+    /// `module@query` each.
+    #[serde(default)]
+    pub queries: Vec<String>,
+}
+
+/// One main module, or the several of a workspace.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Build {
+    /// For people: the directory or file it was read from.
+    pub name: String,
+    /// The main modules.
+    pub mains: Vec<MainModule>,
+    /// Text of the go.work file, for a workspace.
+    #[serde(default)]
+    pub work: Option<String>,
+    /// go.work.sum, for a workspace.
+    #[serde(default)]
+    pub work_sum: Option<String>,
+}
+
+/// One main module's files.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MainModule {
+    /// Text of go.mod.
+    pub go_mod: String,
+    /// Text of go.sum, where there is one.
+    #[serde(default)]
+    pub go_sum: Option<String>,
+    /// go.mod texts of local replacements, by the path as the `replace` line writes it.
+    #[serde(default)]
+    pub local: Vec<(String, String)>,
+}
+
+/// What a seed run says while it goes on, one JSON object a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum SeedEvent {
+    /// How far it is. The totals grow while the module graph is being read.
+    Progress {
+        /// What is going on: `graph`, `go.mod`, `zip`.
+        phase: String,
+        /// Module versions done in this phase.
+        done: u64,
+        /// Module versions known to be wanted in this phase.
+        total: u64,
+        /// Bytes of zips that have been brought in so far.
+        bytes: u64,
+    },
+    /// A module version could not be had. The run goes on.
+    Failed {
+        /// `path@version`.
+        module: String,
+        /// One sentence.
+        reason: String,
+    },
+    /// The end.
+    Done(SeedSummary),
+}
+
+/// The end of a seed run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeedSummary {
+    /// Module versions wanted with their zip.
+    pub zips: u64,
+    /// Module versions wanted for their go.mod only.
+    pub go_mods: u64,
+    /// Of both, those that were fetched now.
+    pub fetched: u64,
+    /// Of both, those that the node already held.
+    pub held: u64,
+    /// Of both, those that could not be had.
+    pub failed: u64,
+    /// Bytes of zips fetched.
+    pub zip_bytes: u64,
+    /// Bytes that the store grew by.
+    pub stored_bytes: u64,
+}

@@ -1,0 +1,131 @@
+//! The command line: one file per command.
+//!
+//! Data goes to stdout and talk to stderr. Exit codes: 0 done, 1 the answer is no or it failed, 2 wrong usage.
+
+mod client;
+mod env;
+mod log;
+mod seed;
+mod seed_files;
+mod status;
+mod up;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::ConfigError;
+
+/// A content-addressed peer-to-peer mirror network for Go modules.
+#[derive(Debug, Parser)]
+#[command(name = "modswarm", version, arg_required_else_help = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a node in the foreground.
+    Up(up::Args),
+    /// Fetch a whole build's closure into the site, through the running node and its upstream.
+    Seed(seed::Args),
+    /// Show how the running node is.
+    Status(status::Args),
+    /// Print the settings that make the go command use the running node.
+    Env(env::Args),
+}
+
+/// How a command finds the running node.
+#[derive(Debug, Clone, clap::Args)]
+struct DataArg {
+    /// Data directory of the node [default: the user's own data directory].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+}
+
+/// Why a command failed: one sentence, and the exit code.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Failure {
+    message: String,
+    code: u8,
+}
+
+impl Failure {
+    /// It failed, or the answer is no.
+    fn failed(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: 1 }
+    }
+
+    /// The command was used wrongly.
+    fn usage(message: impl Into<String>) -> Self {
+        Self { message: message.into(), code: 2 }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
+/// Parses the command line, runs the command, and says how it ended.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors to clap's exit code; a closed pipe is no error to us.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let ended = match cli.command {
+        Command::Up(args) => up::run(args),
+        Command::Seed(args) => seed::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Env(args) => env::run(&args),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // With stderr closed there is nobody to tell.
+            let _ = writeln!(io::stderr(), "modswarm: {failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+/// Writes data to stdout; a reader that has gone away (`| head`) is the end of the output and not an error.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Writes `value` to stdout as one line of JSON.
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string(value).map_err(|error| Failure::failed(error.to_string()))?;
+    print(&(text + "\n"))
+}
+
+/// A runtime for commands that only talk to the node.
+fn small_runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// `1.4 MiB`, for people.
+fn bytes_for_people(bytes: u64) -> String {
+    indicatif::BinaryBytes(bytes).to_string()
+}

@@ -1,0 +1,54 @@
+//! `modswarm status`: how the running node is.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::client::Client;
+use super::{DataArg, Failure, bytes_for_people, print, print_json, small_runtime};
+use crate::admin::Status;
+
+/// Arguments of `modswarm status`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    node: DataArg,
+    /// Print JSON, for scripts.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks the running node how it is.
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let client = Client::find(args.node.data.clone())?;
+    let status = small_runtime()?.block_on(client.status())?;
+    if args.json { print_json(&status) } else { print(&for_people(&status)) }
+}
+
+fn for_people(status: &Status) -> String {
+    let ago = |seconds| indicatif::HumanDuration(Duration::from_secs(seconds)).to_string();
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{name:<10} {value}");
+    };
+    line("node", &format!("modswarm {}, pid {}, up {}", status.version, status.pid, ago(status.uptime_seconds)));
+    line("GOPROXY", &status.goproxy);
+    line("data", &status.data);
+    line("upstream", status.upstream.as_deref().unwrap_or("none: this node has only its peers"));
+    let store = &status.store;
+    line("modules", &format!("{} versions known, {} held with their zip", store.versions, store.complete));
+    line("store", &format!("{} blobs, {} on disk", store.blobs, bytes_for_people(store.disk_bytes)));
+    if status.fetching > 0 {
+        line("fetching", &format!("{} module versions", status.fetching));
+    }
+    line("peer id", &status.peer_id);
+    for address in &status.listen {
+        line("listening", address);
+    }
+    line("peers", &status.peers.len().to_string());
+    for peer in &status.peers {
+        let rtt = peer.rtt_micros.map_or_else(|| "-".into(), |micros| format!("{:.1} ms", micros as f64 / 1000.0));
+        let _ = writeln!(text, "  {}  {}  rtt {rtt}  for {}", peer.id, peer.address, ago(peer.connected_seconds));
+    }
+    text
+}

@@ -1,0 +1,283 @@
+//! Configuration in two steps: raw (as typed or as in the file), then checked, with units.
+//!
+//! A flag wins over the file, the file over the default. The file is TOML with the long flags' names as keys
+//! (`_` for `-`); an unknown key is an error, since a typo in a key that nobody reads is the worst kind of default.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// Where the GOPROXY endpoint listens unless told otherwise.
+pub const DEFAULT_HTTP: &str = "127.0.0.1:6637";
+/// Where the swarm listens unless told otherwise.
+pub const DEFAULT_SWARM: &str = "/ip4/0.0.0.0/tcp/6638";
+/// How old a mutable answer may be unless told otherwise.
+pub const DEFAULT_FRESH: Duration = Duration::from_secs(60);
+/// The word for `--upstream` that stands for what `go env GOPROXY` says on this machine.
+pub const GO_ENV: &str = "go-env";
+
+/// A configuration that cannot be used, and what to do about it.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("the configuration file {} cannot be read: {source}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML of the known keys.
+    #[error("the configuration file {} is not usable: {message}", path.display())]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Where and why.
+        message: String,
+    },
+    /// A value is not of its kind.
+    #[error("{option} {value:?} is not usable: {reason}")]
+    Value {
+        /// Which option.
+        option: &'static str,
+        /// What was given.
+        value: String,
+        /// What it should be.
+        reason: String,
+    },
+    /// There is no home directory to put data under.
+    #[error("no data directory is known for this user: name one with --data DIR")]
+    NoDataDir,
+}
+
+/// How `up` was told to run, as typed or as read.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Raw {
+    /// Data directory.
+    pub data: Option<PathBuf>,
+    /// `host:port` of the GOPROXY endpoint.
+    pub http: Option<String>,
+    /// Multiaddresses to listen on.
+    #[serde(default)]
+    pub swarm: Vec<String>,
+    /// Multiaddresses of peers to stay connected with.
+    #[serde(default)]
+    pub peer: Vec<String>,
+    /// A GOPROXY list, or `go-env`.
+    pub upstream: Option<String>,
+    /// How old a mutable answer may be, `60s`.
+    pub fresh: Option<String>,
+    /// No discovery by multicast.
+    pub no_mdns: Option<bool>,
+    /// Name of the office.
+    pub office: Option<String>,
+    /// Checksum databases, in GOSUMDB's syntax.
+    #[serde(default)]
+    pub sumdb: Vec<String>,
+}
+
+/// How `up` runs: checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Data directory.
+    pub data: PathBuf,
+    /// Where the GOPROXY endpoint listens; port 0 takes a free one.
+    pub http: SocketAddr,
+    /// Multiaddresses to listen on, as text (the swarm parses them).
+    pub swarm: Vec<String>,
+    /// Multiaddresses of peers to stay connected with.
+    pub peers: Vec<String>,
+    /// Where to fetch from what the site does not have.
+    pub upstream: Option<UpstreamChoice>,
+    /// How old a mutable answer may be.
+    pub fresh: Duration,
+    /// Whether to find peers by multicast DNS.
+    pub mdns: bool,
+    /// Name of the office, if it was given.
+    pub office: Option<String>,
+    /// Checksum databases, in GOSUMDB's syntax; empty means the go command's own.
+    pub sumdb: Vec<String>,
+}
+
+/// Where a seed fetches.
+#[derive(Clone, PartialEq, Eq)]
+pub enum UpstreamChoice {
+    /// What `go env GOPROXY` says on this machine.
+    GoEnv,
+    /// A GOPROXY list.
+    List(String),
+}
+
+impl std::fmt::Debug for UpstreamChoice {
+    /// A list may carry a password, so it is not shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::GoEnv => "GoEnv",
+            Self::List(_) => "List(..)",
+        })
+    }
+}
+
+impl Raw {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// [`ConfigError::Read`] and [`ConfigError::Parse`].
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        toml::from_str(&text).map_err(|error| ConfigError::Parse {
+            path: path.to_owned(),
+            message: error.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
+        })
+    }
+
+    /// `self`, and what `self` leaves open from `file`.
+    #[must_use]
+    pub fn or(self, file: Self) -> Self {
+        let list = |ours: Vec<String>, theirs| if ours.is_empty() { theirs } else { ours };
+        Self {
+            data: self.data.or(file.data),
+            http: self.http.or(file.http),
+            swarm: list(self.swarm, file.swarm),
+            peer: list(self.peer, file.peer),
+            upstream: self.upstream.or(file.upstream),
+            fresh: self.fresh.or(file.fresh),
+            no_mdns: self.no_mdns.or(file.no_mdns),
+            office: self.office.or(file.office),
+            sumdb: list(self.sumdb, file.sumdb),
+        }
+    }
+
+    /// Checks every value and fills in the defaults.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] names the option, and [`ConfigError::NoDataDir`].
+    pub fn check(self) -> Result<Config, ConfigError> {
+        let http = self.http.unwrap_or_else(|| DEFAULT_HTTP.into());
+        let swarm = if self.swarm.is_empty() { vec![DEFAULT_SWARM.into()] } else { self.swarm };
+        if let Some(office) = &self.office {
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+            if office.is_empty() || office.len() > 64 || !office.bytes().all(plain) {
+                let reason = "an office's name has 1 to 64 letters, digits, '-', '_' and '.'";
+                return Err(bad("--office", office, reason));
+            }
+        }
+        Ok(Config {
+            data: data_dir(self.data)?,
+            http: http
+                .parse()
+                .map_err(|_| bad("--http", &http, "write an IP address and a port, as in 127.0.0.1:6637"))?,
+            swarm,
+            peers: self.peer,
+            upstream: match self.upstream.as_deref() {
+                None | Some("off") => None,
+                Some(GO_ENV) => Some(UpstreamChoice::GoEnv),
+                Some(list) => Some(UpstreamChoice::List(list.into())),
+            },
+            fresh: self.fresh.map_or(Ok(DEFAULT_FRESH), |text| duration("--fresh", &text))?,
+            mdns: !self.no_mdns.unwrap_or(false),
+            office: self.office,
+            sumdb: self.sumdb,
+        })
+    }
+}
+
+/// The data directory that was named, or else the user's own.
+///
+/// # Errors
+/// [`ConfigError::NoDataDir`] when none was named and the user has no home.
+pub fn data_dir(named: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
+    let own = || directories::ProjectDirs::from("", "", "modswarm").map(|dirs| dirs.data_dir().to_owned());
+    named.or_else(own).ok_or(ConfigError::NoDataDir)
+}
+
+fn bad(option: &'static str, value: &str, reason: impl Into<String>) -> ConfigError {
+    ConfigError::Value { option, value: value.into(), reason: reason.into() }
+}
+
+/// Parses `500ms`, `60s`, `5m`, `2h`, `1d`; the unit is needed, since nobody remembers a default one.
+fn duration(option: &'static str, text: &str) -> Result<Duration, ConfigError> {
+    let fail = || bad(option, text, "write a whole number and a unit, as in 60s, 5m or 2h");
+    let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(fail)?;
+    let (number, unit) = text.split_at(digits);
+    let number: u64 = number.parse().map_err(|_| fail())?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return Err(fail()),
+    };
+    number.checked_mul(millis).map(Duration::from_millis).ok_or_else(fail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_need_a_unit() {
+        assert_eq!(duration("--fresh", "60s").unwrap(), Duration::from_secs(60));
+        assert_eq!(duration("--fresh", "2h").unwrap(), Duration::from_secs(7200));
+        for text in ["", "60", "s", "-1s", "1 s", "1w", "99999999999999999999d", "18446744073709551615d"] {
+            let error = duration("--fresh", text).unwrap_err().to_string();
+            assert_eq!(
+                error,
+                format!("--fresh {text:?} is not usable: write a whole number and a unit, as in 60s, 5m or 2h")
+            );
+        }
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("modswarm.toml");
+        std::fs::write(
+            &path,
+            "http = '127.0.0.1:1'\nfresh = '5m'\nno_mdns = true\npeer = ['/ip4/10.0.0.1/tcp/6638']\n",
+        )
+        .unwrap();
+        let flags = Raw { http: Some("127.0.0.1:2".into()), data: Some("d".into()), ..Raw::default() };
+        let config = flags.or(Raw::read(&path).unwrap()).check().unwrap();
+        assert_eq!(config.http.port(), 2);
+        assert_eq!(config.fresh, Duration::from_secs(300));
+        assert_eq!(config.swarm, [DEFAULT_SWARM]);
+        assert_eq!(config.peers, ["/ip4/10.0.0.1/tcp/6638"]);
+        assert!(!config.mdns);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("modswarm.toml");
+        std::fs::write(&path, "htpp = '127.0.0.1:1'\n").unwrap();
+        let error = Raw::read(&path).unwrap_err().to_string();
+        assert!(error.contains("unknown field `htpp`"), "{error}");
+        let error = Raw::read(&dir.path().join("nowhere.toml")).unwrap_err().to_string();
+        assert!(error.contains("nowhere.toml cannot be read"), "{error}");
+    }
+
+    #[test]
+    fn passwords_in_an_upstream_are_not_shown() {
+        let config = Raw {
+            data: Some("d".into()),
+            upstream: Some("https://user:secret@proxy.example".into()),
+            ..Raw::default()
+        };
+        let shown = format!("{:?}", config.check().unwrap());
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
+    fn offices_have_plain_names() {
+        let raw = |name: &str| Raw { data: Some("d".into()), office: Some(name.into()), ..Raw::default() };
+        assert_eq!(raw("berlin-2").check().unwrap().office.as_deref(), Some("berlin-2"));
+        assert!(raw("a b").check().is_err());
+        assert!(raw("").check().is_err());
+    }
+}

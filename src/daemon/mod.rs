@@ -1,0 +1,274 @@
+//! The composition root: builds everything in order, stops it in reverse; the first task that fails stops all.
+
+mod files;
+mod node;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use libp2p::Multiaddr;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::admin::NodeFile;
+use crate::config::{Config, UpstreamChoice};
+use crate::mirror::source::Source;
+use crate::mirror::{FromPeers, FromUpstream, Intake, Mirror, MirrorOptions};
+use crate::proxy::Proxy;
+use crate::store::{Store, StoreError, StoreOptions};
+use crate::swarm::{self, SwarmConfig, SwarmError};
+use crate::sync::{self, Sync};
+use crate::transfer::{self, AlreadyServing, Fetcher, ServeLimits, Traffic};
+use crate::upstream::{BadProxyList, ProxyList, Upstream, UpstreamError, UpstreamOptions};
+use node::RunningNode;
+
+/// Manifests that this node brought in and that wait to be announced. What does not fit is found by the catalog's
+/// reconciliation.
+const NEWS: usize = 1024;
+
+/// Why a node cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// A file of the data directory.
+    #[error("{} cannot be used: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The identity is not one.
+    #[error("{} holds no usable key: restore it, or remove it and the node gets a new identity", path.display())]
+    Identity {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The upstream list.
+    #[error(transparent)]
+    ProxyList(#[from] BadProxyList),
+    /// The upstream client.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// `go env GOPROXY` could not be asked.
+    #[error("--upstream go-env asks the go command, and that failed: {0}; install Go or write the list out")]
+    GoEnv(String),
+    /// An address that is none.
+    #[error("{option} {value:?} is not usable: write a multiaddress, as in /ip4/192.0.2.1/tcp/6638")]
+    Address {
+        /// Which option.
+        option: &'static str,
+        /// What was given.
+        value: String,
+    },
+    /// The GOPROXY endpoint's port.
+    #[error("the GOPROXY endpoint cannot listen on {address}: {source}; is another node running, or is --http wrong?")]
+    Http {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The swarm.
+    #[error(transparent)]
+    Swarm(#[from] SwarmError),
+    /// Two servers on one swarm: a mistake in this program.
+    #[error(transparent)]
+    Serving(#[from] AlreadyServing),
+    /// A part ended while the node was to run.
+    #[error("the node stops because its {part} ended: {why}")]
+    Part {
+        /// Which part.
+        part: &'static str,
+        /// Why.
+        why: String,
+    },
+}
+
+impl DaemonError {
+    /// Whether the user should change the command line.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::ProxyList(_) | Self::Address { .. })
+    }
+}
+
+type Part = (&'static str, Result<(), String>);
+
+/// A node that serves.
+pub struct Daemon {
+    data: PathBuf,
+    goproxy: String,
+    swarm_addresses: Vec<String>,
+    store: Store,
+    parts: JoinSet<Part>,
+    stop: CancellationToken,
+}
+
+impl Daemon {
+    /// Builds a node; when this is `Ok`, it serves.
+    ///
+    /// # Errors
+    /// [`DaemonError`]: one sentence on what is in the way. Nothing is left running then.
+    pub async fn start(config: Config, stop: CancellationToken) -> Result<Self, DaemonError> {
+        let stop = stop.child_token();
+        let started = Self::build(config, stop.clone()).await;
+        if started.is_err() {
+            stop.cancel();
+        }
+        started
+    }
+
+    async fn build(config: Config, stop: CancellationToken) -> Result<Self, DaemonError> {
+        let (listen, peers) = (addresses("--swarm", &config.swarm)?, addresses("--peer", &config.peers)?);
+        let upstream = config.upstream.as_ref().map(upstream).transpose()?;
+        let tmp = files::prepare(&config.data)?;
+        let dir = config.data.clone();
+        let store = blocking(move || Store::open(&dir, StoreOptions::default()).map_err(DaemonError::from)).await?;
+        files::fresh_tmp(&tmp)?;
+        let http = TcpListener::bind(config.http).await;
+        let http = http.map_err(|source| DaemonError::Http { address: config.http, source })?;
+        let address = http.local_addr().map_err(|source| DaemonError::Http { address: config.http, source })?;
+        let identity = files::identity(&config.data)?;
+        let peer_id = identity.public().to_peer_id();
+        let mut parts: JoinSet<Part> = JoinSet::new();
+
+        let swarm_config = SwarmConfig { identity, listen, peers, mdns: config.mdns };
+        let (swarm, swarm_news, swarm_task) = swarm::start(swarm_config, stop.clone()).await?;
+        parts.spawn(async move { ("swarm", swarm_task.await.map_err(|why| why.to_string())) });
+        let held = Arc::new(sync::StoreHeld::new(store.clone()));
+        let traffic = Traffic::new();
+        let fetcher = Fetcher::new(swarm.stream_control(), swarm.connected(), swarm.bans(), traffic.clone());
+        let limits = ServeLimits::default();
+        let serving = transfer::serve(swarm.stream_control(), held.clone(), limits, traffic, stop.clone())?;
+        parts.spawn(async move { ("transfer", serving.await.map_err(|why| why.to_string())) });
+
+        let (bell, news) = mpsc::channel(NEWS);
+        let intake = Intake::new(store.clone(), Some(bell));
+        let mut sources: Vec<Arc<dyn Source>> = vec![Arc::new(FromPeers::new(fetcher.clone()))];
+        let upstream_text = upstream.as_ref().map(|(_, text)| text.clone());
+        if let Some((upstream, _)) = upstream {
+            sources.push(Arc::new(FromUpstream::new(upstream, tmp)));
+        }
+        let mirror = Mirror::new(MirrorOptions { intake: intake.clone(), sources, fresh: config.fresh });
+        let syncing = Sync { swarm: swarm.clone(), fetcher, held, intake }.run(swarm_news, news, stop.clone());
+        parts.spawn(async move {
+            ("catalog", {
+                syncing.await;
+                Ok(())
+            })
+        });
+
+        let goproxy = format!("http://{}", reachable(address));
+        let token = files::token(&config.data)?;
+        let node = RunningNode {
+            data: config.data.clone(),
+            goproxy: goproxy.clone(),
+            peer_id,
+            upstream: upstream_text,
+            started: Instant::now(),
+            store: store.clone(),
+            swarm: swarm.clone(),
+            mirror: mirror.clone(),
+        };
+        let proxy = Proxy::new(mirror, Arc::new(node), &token);
+        let serving = proxy.serve(http, stop.clone());
+        parts.spawn(async move { ("GOPROXY endpoint", serving.await.map_err(|why| why.to_string())) });
+        let file = NodeFile { pid: std::process::id(), http: goproxy.clone(), peer_id: peer_id.to_string() };
+        files::announce(&config.data, &file)?;
+        tracing::info!(%goproxy, %peer_id, data = %config.data.display(), "node started");
+        let swarm_addresses = swarm.listen_addrs().iter().map(ToString::to_string).collect();
+        Ok(Self { data: config.data, goproxy, swarm_addresses, store, parts, stop })
+    }
+
+    /// What to set GOPROXY to.
+    #[must_use]
+    pub fn goproxy(&self) -> &str {
+        &self.goproxy
+    }
+
+    /// Where the swarm listens, with the peer id: what `--peer` of another node takes.
+    #[must_use]
+    pub fn swarm_addresses(&self) -> &[String] {
+        &self.swarm_addresses
+    }
+
+    /// Runs until the stop signal or until a part fails; then stops all parts and closes the store.
+    ///
+    /// # Errors
+    /// [`DaemonError::Part`] when a part ended by itself.
+    pub async fn run(mut self) -> Result<(), DaemonError> {
+        let first = self.parts.join_next().await;
+        let on_purpose = self.stop.is_cancelled();
+        self.stop.cancel();
+        files::retract(&self.data);
+        while self.parts.join_next().await.is_some() {}
+        self.store.close().await?;
+        tracing::info!("node stopped");
+        match first {
+            Some(Ok((_, Ok(())))) if on_purpose => Ok(()),
+            Some(Ok((part, ended))) => {
+                let why = ended.err().unwrap_or_else(|| "it returned without being told to".into());
+                Err(DaemonError::Part { part, why })
+            }
+            Some(Err(panic)) => Err(DaemonError::Part { part: "task", why: panic.to_string() }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn addresses(option: &'static str, texts: &[String]) -> Result<Vec<Multiaddr>, DaemonError> {
+    let parse = |text: &String| text.parse().map_err(|_| DaemonError::Address { option, value: text.clone() });
+    texts.iter().map(parse).collect()
+}
+
+/// An address that a client on this machine can use: "all interfaces" is none.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(if address.is_ipv4() { [127, 0, 0, 1].into() } else { std::net::Ipv6Addr::LOCALHOST.into() });
+    }
+    address
+}
+
+/// The upstream client, and its list as text without passwords.
+fn upstream(choice: &UpstreamChoice) -> Result<(Upstream, String), DaemonError> {
+    let list = match choice {
+        UpstreamChoice::List(list) => ProxyList::parse(list)?,
+        UpstreamChoice::GoEnv => {
+            let told = ProxyList::from_go_env(&go_env()?)?;
+            if told.dropped_direct {
+                tracing::info!("`direct` in GOPROXY is left out: modswarm fetches from module proxies only");
+            }
+            told.list
+        }
+    };
+    for proxy in list.plain_http() {
+        tracing::warn!(%proxy, "an upstream without TLS: whoever is on the line sees what this site fetches");
+    }
+    let text = list.to_string();
+    Ok((Upstream::new(UpstreamOptions::new(list))?, text))
+}
+
+fn go_env() -> Result<String, DaemonError> {
+    let run = std::process::Command::new("go").args(["env", "GOPROXY"]).current_dir(Path::new("/")).output();
+    let output = run.map_err(|error| DaemonError::GoEnv(error.to_string()))?;
+    if !output.status.success() {
+        return Err(DaemonError::GoEnv(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, DaemonError> + Send + 'static,
+) -> Result<T, DaemonError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|panic| Err(DaemonError::Part { part: "start", why: panic.to_string() }))
+}

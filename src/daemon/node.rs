@@ -1,0 +1,75 @@
+//! The running node as the admin API sees it.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use futures::future::BoxFuture;
+use libp2p::PeerId;
+use tokio::sync::mpsc;
+
+use crate::admin::{PeerLine, SeedEvent, SeedRequest, Status, StoreLine};
+use crate::mirror::Mirror;
+use crate::mirror::seed::SeedRun;
+use crate::proxy::admin::Node;
+use crate::store::Store;
+use crate::swarm::SwarmHandle;
+
+/// Events of a seed run that wait for a slow reader. Progress that does not fit is dropped, the rest waits.
+const EVENTS: usize = 256;
+
+/// Everything that a status line needs.
+pub(super) struct RunningNode {
+    pub(super) data: PathBuf,
+    pub(super) goproxy: String,
+    pub(super) peer_id: PeerId,
+    pub(super) upstream: Option<String>,
+    pub(super) started: Instant,
+    pub(super) store: Store,
+    pub(super) swarm: SwarmHandle,
+    pub(super) mirror: Mirror,
+}
+
+impl Node for RunningNode {
+    fn status(&self) -> BoxFuture<'_, Status> {
+        let stats = self.store.stats();
+        let peers = self.swarm.peers();
+        let peers = peers.iter().map(|peer| PeerLine {
+            id: peer.id.to_string(),
+            address: peer.addresses.first().map(ToString::to_string).unwrap_or_default(),
+            connected_seconds: peer.connected_since.elapsed().map_or(0, |since| since.as_secs()),
+            rtt_micros: peer.rtt.and_then(|rtt| u64::try_from(rtt.as_micros()).ok()),
+            agent: peer.agent.clone(),
+        });
+        let status = Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            goproxy: self.goproxy.clone(),
+            data: self.data.display().to_string(),
+            peer_id: self.peer_id.to_string(),
+            listen: self.swarm.listen_addrs().iter().map(ToString::to_string).collect(),
+            upstream: self.upstream.clone(),
+            peers: peers.collect(),
+            store: StoreLine {
+                versions: stats.manifests,
+                complete: stats.complete,
+                blobs: stats.blobs,
+                disk_bytes: stats.disk_bytes,
+            },
+            fetching: self.mirror.fetching(),
+        };
+        Box::pin(std::future::ready(status))
+    }
+
+    fn seed(&self, request: SeedRequest) -> Result<mpsc::Receiver<SeedEvent>, String> {
+        if self.upstream.is_none() {
+            return Err(
+                "this node has no upstream to seed from: start it with --upstream URL-LIST or --upstream go-env".into(),
+            );
+        }
+        let (events, receiver) = mpsc::channel(EVENTS);
+        let run = SeedRun::new(self.mirror.clone(), &request)?;
+        tokio::spawn(run.run(events));
+        Ok(receiver)
+    }
+}

@@ -1,0 +1,204 @@
+//! The upstream as a source: GOPROXY answers become manifests and blobs, or nothing at all.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use super::intake::Intake;
+use super::source::{Level, Resolved, Source, SourceError, Want, Work};
+use crate::domain::blob::{BlobId, MAX_BLOB};
+use crate::domain::dirhash::H1;
+use crate::domain::manifest::{GoMod, MAX_INFO, MAX_INLINE_GO_MOD, Manifest, Proof, ZipRef};
+use crate::domain::module::{ModulePath, ModuleVersion, Version};
+use crate::domain::recipe::{self, SplitError};
+use crate::domain::zip;
+use crate::store::FileBytes;
+use crate::upstream::{Upstream, UpstreamError};
+use crate::verified::VerifiedBlob;
+
+/// Bytes of blobs that go to the store in one batch: large enough that the fsync after it does not count, small enough that a few of
+/// them fit in memory.
+const BATCH: usize = 8 << 20;
+/// Batches between the thread that splits and the store.
+const QUEUE: usize = 2;
+
+/// A GOPROXY list as a source.
+pub struct FromUpstream {
+    upstream: Upstream,
+    tmp: PathBuf,
+}
+
+impl FromUpstream {
+    /// Zips are downloaded to unnamed files in `tmp` before they are checked.
+    #[must_use]
+    pub fn new(upstream: Upstream, tmp: PathBuf) -> Self {
+        Self { upstream, tmp }
+    }
+
+    async fn small_parts(&self, want: &Want, held: Option<&Manifest>) -> Result<(Bytes, Bytes), SourceError> {
+        let module = &want.module;
+        if let Some(Manifest { info, go_mod: GoMod::Inline(go_mod), .. }) = held
+            && !info.is_empty()
+        {
+            return Ok((Bytes::copy_from_slice(info), Bytes::copy_from_slice(go_mod)));
+        }
+        let info = async {
+            let info = self.upstream.info(&module.path, module.version.as_str()).await.map_err(outside)?;
+            if info.bytes.len() > MAX_INFO {
+                return Err(SourceError::Forged(format!("the upstream's .info of {module} is over 64 KiB")));
+            }
+            Ok(info.bytes)
+        };
+        let go_mod = async { self.upstream.go_mod(module).await.map_err(outside) };
+        tokio::try_join!(info, go_mod)
+    }
+
+    async fn fetch(&self, want: &Want, intake: &Intake) -> Result<(), SourceError> {
+        let module = want.module.clone();
+        let held = intake.blocking(move |store| store.manifest(&module)).await?;
+        let held = held.map(|held| held.manifest);
+        let (info, go_mod) = self.small_parts(want, held.as_deref()).await?;
+        let go_mod_h1 = H1::of_go_mod(&go_mod);
+        expect(&want.module, "go.mod", want.go_mod_h1, go_mod_h1)?;
+        let zip = match want.level {
+            Level::GoMod => None,
+            Level::Zip => Some(self.fetch_zip(want, intake).await?),
+        };
+        let go_mod = store_go_mod(go_mod, intake).await?;
+        let manifest = Manifest { module: want.module.clone(), info: info.into(), go_mod, go_mod_h1, zip };
+        intake.publish(&manifest, Proof::None).await?;
+        Ok(())
+    }
+
+    async fn fetch_zip(&self, want: &Want, intake: &Intake) -> Result<ZipRef, SourceError> {
+        let zip = self.upstream.zip(&want.module, &self.tmp).await.map_err(outside)?;
+        ingest_zip(&want.module, zip.into_file(), want.zip_h1, intake).await
+    }
+}
+
+impl Source for FromUpstream {
+    fn name(&self) -> &'static str {
+        "upstream"
+    }
+
+    fn is_upstream(&self) -> bool {
+        true
+    }
+
+    fn obtain<'a>(&'a self, want: &'a Want, intake: &'a Intake) -> Work<'a, ()> {
+        Box::pin(self.fetch(want, intake))
+    }
+
+    fn list<'a>(&'a self, path: &'a ModulePath) -> Work<'a, BTreeSet<Version>> {
+        Box::pin(async { Ok(self.upstream.list(path).await.map_err(outside)?.into_iter().collect()) })
+    }
+
+    fn resolve<'a>(&'a self, path: &'a ModulePath, query: &'a str) -> Work<'a, Resolved> {
+        Box::pin(async move {
+            let info = match query {
+                "latest" => self.upstream.latest(path).await,
+                query => self.upstream.info(path, query).await,
+            };
+            info.map(|info| Resolved { version: info.version, info: info.bytes }).map_err(outside)
+        })
+    }
+}
+
+/// A go.mod as the manifest holds it: inline, or as blobs when it is long.
+async fn store_go_mod(bytes: Bytes, intake: &Intake) -> Result<GoMod, SourceError> {
+    if bytes.len() <= MAX_INLINE_GO_MOD {
+        return Ok(GoMod::Inline(bytes.into()));
+    }
+    let mut blobs = Vec::new();
+    for start in (0..bytes.len()).step_by(MAX_BLOB) {
+        blobs.push(own_blob(bytes.slice(start..bytes.len().min(start + MAX_BLOB)))?);
+    }
+    let ids = blobs.iter().map(VerifiedBlob::id).collect();
+    intake.put(blobs).await?;
+    Ok(GoMod::Blobs { len: bytes.len() as u64, ids })
+}
+
+fn own_blob(bytes: Bytes) -> Result<VerifiedBlob, SourceError> {
+    VerifiedBlob::of(bytes).map_err(|why| SourceError::Forged(why.to_string()))
+}
+
+/// Checks a zip in a file, splits it and stores the pieces; nothing is stored of a zip that fails the check.
+///
+/// # Errors
+/// [`SourceError::Forged`] with the reason, [`SourceError::Local`] when this node's disk fails.
+pub(super) async fn ingest_zip(
+    module: &ModuleVersion,
+    file: File,
+    expected: Option<H1>,
+    intake: &Intake,
+) -> Result<ZipRef, SourceError> {
+    let (sender, mut batches) = mpsc::channel::<Vec<VerifiedBlob>>(QUEUE);
+    let module = module.clone();
+    let splitting = tokio::task::spawn_blocking(move || check_and_split(&module, file, expected, &sender));
+    while let Some(batch) = batches.recv().await {
+        // On an error the receiver is dropped with this future, and the thread's next send fails: it stops.
+        intake.put(batch).await?;
+    }
+    splitting.await.map_err(|_| SourceError::Local("reading a zip stopped in the middle".into()))?
+}
+
+fn check_and_split(
+    module: &ModuleVersion,
+    file: File,
+    expected: Option<H1>,
+    out: &mpsc::Sender<Vec<VerifiedBlob>>,
+) -> Result<ZipRef, SourceError> {
+    let file = FileBytes::new(file)
+        .map_err(|error| SourceError::Local(format!("a temporary file cannot be read: {error}")))?;
+    let facts = zip::check_module_zip(module, &file)
+        .map_err(|why| SourceError::Forged(format!("the zip of {module} is not usable: {why}")))?;
+    expect(module, "zip", expected, facts.h1)?;
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    let mut emit = |_: BlobId, piece: Vec<u8>| -> Result<(), SourceError> {
+        bytes += piece.len();
+        batch.push(own_blob(piece.into())?);
+        if bytes >= BATCH {
+            bytes = 0;
+            send(out, std::mem::take(&mut batch))?;
+        }
+        Ok(())
+    };
+    let split = recipe::split(module, &file, &mut emit).map_err(|error| match error {
+        SplitError::Read(error) => SourceError::Local(format!("a temporary file cannot be read: {error}")),
+        SplitError::Emit(error) => error,
+        SplitError::TooLong(_) => SourceError::Forged(format!("the zip of {module} is not usable: {error}")),
+    })?;
+    send(out, batch)?;
+    Ok(ZipRef { h1: facts.h1, len: split.len, blake3: split.blake3, pages: split.pages })
+}
+
+fn send(out: &mpsc::Sender<Vec<VerifiedBlob>>, batch: Vec<VerifiedBlob>) -> Result<(), SourceError> {
+    out.blocking_send(batch).map_err(|_| SourceError::Local("storing a zip stopped in the middle".into()))
+}
+
+fn expect(module: &ModuleVersion, what: &str, expected: Option<H1>, got: H1) -> Result<(), SourceError> {
+    match expected {
+        Some(expected) if expected != got => Err(SourceError::Forged(format!(
+            "the {what} of {module} has the hash {got}, but go.sum says {expected}: it was refused"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// An upstream's error as a source's: what is a miss there is one here, and nothing else is.
+fn outside(error: UpstreamError) -> SourceError {
+    let said = error.to_string();
+    match error {
+        // The proxy's own words go on to the go command's user: they name the retraction, the typo, the private repository.
+        UpstreamError::NotFound { text, .. } if !text.is_empty() => SourceError::Miss(format!("{said}: {text}")),
+        UpstreamError::NotFound { .. } | UpstreamError::Off => SourceError::Miss(said),
+        UpstreamError::Refused { .. } => SourceError::Refused(said),
+        UpstreamError::BadAnswer { .. } | UpstreamError::TooLarge { .. } => SourceError::Forged(said),
+        UpstreamError::Local { .. } => SourceError::Local(said),
+        UpstreamError::Failed { .. } | UpstreamError::Client(_) => SourceError::Failed(said),
+    }
+}

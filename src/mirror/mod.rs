@@ -1,0 +1,241 @@
+//! The mirror: the one path from a GOPROXY request to verified bytes.
+//!
+//! ```text
+//!  request ──> held? ── yes ─────────────────────────────> the answer, read from the store
+//!                │ no                                                  ^
+//!                └─> single flight ─> peers, then upstream ─> door ─> store
+//! ```
+//! * A miss fills the store, and then the answer is read from the store: there is one code path for ranges, ETags and disk errors.
+//! * One fetch per module version, however many ask ([`flight`]); it goes on when the client leaves.
+//! * A node without an upstream is *built* without that source; nothing below asks whether there is one by a flag.
+//! * Non-goal: judging what is in a module. What it hashes to is all that counts here.
+
+pub mod flight;
+mod from_peers;
+mod from_upstream;
+mod intake;
+pub mod lists;
+mod mutable;
+pub mod outcome;
+pub mod seed;
+pub mod source;
+pub mod zip_body;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::domain::blob::BlobId;
+use crate::domain::manifest::{GoMod, Manifest};
+use crate::domain::module::ModuleVersion;
+use crate::domain::request::{Query, Request};
+use crate::store::Held;
+use flight::Flights;
+pub use from_peers::FromPeers;
+pub use from_upstream::FromUpstream;
+pub use intake::Intake;
+use lists::Known;
+use mutable::Answers;
+use outcome::{Answer, Body, Kind, Outcome};
+use source::{Level, Source, SourceError, Want};
+use zip_body::ZipBody;
+
+/// Where an answer may come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// This node's store, then the peers, then an upstream.
+    All,
+    /// This node's store only (`Disable-Module-Fetch: true`, `/cached-only`).
+    StoreOnly,
+}
+
+/// How a mirror is built.
+pub struct MirrorOptions {
+    /// The way into the store.
+    pub intake: Intake,
+    /// Where to look for what the store does not have, in this order.
+    pub sources: Vec<Arc<dyn Source>>,
+    /// How old a mutable answer (list, latest, branch) may be before an upstream is asked again.
+    pub fresh: Duration,
+}
+
+/// The mirror; a handle that is cheap to clone.
+#[derive(Clone)]
+pub struct Mirror {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    intake: Intake,
+    sources: Vec<Arc<dyn Source>>,
+    flights: Flights<Want, Result<(), SourceError>>,
+    answers: Answers,
+}
+
+impl Mirror {
+    /// Puts a mirror together.
+    #[must_use]
+    pub fn new(options: MirrorOptions) -> Self {
+        let answers = Answers::new(options.fresh);
+        Self {
+            inner: Arc::new(Inner {
+                intake: options.intake,
+                sources: options.sources,
+                flights: Flights::default(),
+                answers,
+            }),
+        }
+    }
+
+    /// How many fetches are under way.
+    #[must_use]
+    pub fn fetching(&self) -> usize {
+        self.inner.flights.len()
+    }
+
+    /// The way into the store.
+    #[must_use]
+    pub fn intake(&self) -> &Intake {
+        &self.inner.intake
+    }
+
+    /// Answers a GOPROXY request.
+    pub async fn answer(&self, request: Request, reach: Reach) -> Outcome {
+        let answer = match request {
+            Request::List(path) => self.list(&path, reach).await,
+            Request::Latest(path) => self.latest(&path, reach).await,
+            Request::Info { path, query: Query::Version(version) } => {
+                self.file(ModuleVersion { path, version }, Kind::Info, reach).await
+            }
+            Request::Info { path, query: Query::Name(query) } => self.resolve_query(&path, &query, reach).await,
+            Request::GoMod(module) => self.file(module, Kind::GoMod, reach).await,
+            Request::Zip(module) => self.file(module, Kind::Zip, reach).await,
+            Request::Sumdb(_) => Err(SourceError::Miss("this node serves no checksum database".into())),
+        };
+        answer.map_or_else(outcome_of, Outcome::Found)
+    }
+
+    /// Brings a module version into the store, from wherever it can be had. Concurrent calls share one fetch.
+    ///
+    /// # Errors
+    /// The gravest of what the sources said; [`SourceError::Miss`] only when all of them said so.
+    pub async fn obtain(&self, want: Want) -> Result<(), SourceError> {
+        let mirror = self.clone();
+        let flight = self.inner.flights.join(want.clone(), || async move { mirror.ask_sources(&want).await });
+        flight.await.unwrap_or_else(|broken| Err(SourceError::Failed(format!("a fetch failed: {broken}"))))
+    }
+
+    async fn ask_sources(&self, want: &Want) -> Result<(), SourceError> {
+        let mut worst = SourceError::Miss(format!("{} is not in this site", want.module));
+        for source in &self.inner.sources {
+            match source.obtain(want, &self.inner.intake).await {
+                Ok(()) => {
+                    let level = if want.level == Level::Zip { "zip" } else { "go.mod" };
+                    tracing::info!(module = %want.module, level, from = source.name(), "obtained");
+                    return Ok(());
+                }
+                Err(error) => {
+                    if !matches!(error, SourceError::Miss(_)) {
+                        tracing::warn!(module = %want.module, from = source.name(), %error, "not obtained");
+                    }
+                    worst = graver(worst, error);
+                }
+            }
+        }
+        Err(worst)
+    }
+
+    async fn file(&self, module: ModuleVersion, kind: Kind, reach: Reach) -> Result<Answer, SourceError> {
+        if let Some(answer) = self.stored(&module, kind).await? {
+            return Ok(answer);
+        }
+        if reach == Reach::StoreOnly {
+            return Err(SourceError::Miss(format!("{module} is not in this node's store")));
+        }
+        let key = format!("{module}#{kind:?}");
+        if let Some(miss) = self.inner.answers.recent_miss(&key) {
+            return Err(SourceError::Miss(miss));
+        }
+        let level = if kind == Kind::Zip { Level::Zip } else { Level::GoMod };
+        let obtained = self.obtain(Want::new(module.clone(), level)).await;
+        if let Err(SourceError::Miss(reason)) = &obtained {
+            self.inner.answers.note_miss(key, reason);
+            self.note_wanted(&module).await;
+        }
+        obtained?;
+        let answer = self.stored(&module, kind).await?;
+        answer.ok_or_else(|| SourceError::Failed(format!("{module} has been fetched but has no such file")))
+    }
+
+    async fn note_wanted(&self, module: &ModuleVersion) {
+        let (path, version) = (module.path.to_string(), module.version.to_string());
+        let now = mutable::unix_now();
+        if let Err(error) = self.inner.intake.store().note_wanted(&path, &version, now).await {
+            tracing::warn!(%module, %error, "the list of wanted modules cannot be written");
+        }
+    }
+
+    async fn stored(&self, module: &ModuleVersion, kind: Kind) -> Result<Option<Answer>, SourceError> {
+        let wanted = module.clone();
+        let intake = &self.inner.intake;
+        let Some(held) = intake.blocking(move |store| store.manifest(&wanted)).await? else { return Ok(None) };
+        let body = match kind {
+            Kind::Zip => self.zip_body(&held).await?.map(Body::Zip),
+            Kind::GoMod => self.go_mod(&held.manifest).await?.map(Body::Bytes),
+            _ if held.manifest.info.is_empty() => None,
+            _ => Some(Body::Bytes(Bytes::copy_from_slice(&held.manifest.info))),
+        };
+        Ok(body.map(|body| Answer { kind, body, age: None }))
+    }
+
+    async fn zip_body(&self, held: &Held) -> Result<Option<ZipBody>, SourceError> {
+        let Some(zip) = held.manifest.zip.as_ref().filter(|_| held.complete) else { return Ok(None) };
+        let intake = &self.inner.intake;
+        match from_peers::load_layout(&held.manifest.module, zip, intake).await? {
+            Ok(layout) => Ok(Some(ZipBody::new(intake.store().clone(), Arc::new(layout), zip.blake3))),
+            Err(why) => {
+                tracing::error!(module = %held.manifest.module, why, "a held zip cannot be rebuilt and is fetched again");
+                Ok(None)
+            }
+        }
+    }
+
+    async fn go_mod(&self, manifest: &Manifest) -> Result<Option<Bytes>, SourceError> {
+        let ids: Vec<BlobId> = match &manifest.go_mod {
+            GoMod::Inline(bytes) => return Ok(Some(Bytes::copy_from_slice(bytes))),
+            GoMod::Blobs { ids, .. } => ids.clone(),
+        };
+        let pieces = self.inner.intake.blocking(move |store| store.get_many(&ids)).await?;
+        let pieces: Option<Vec<Bytes>> = pieces.into_iter().collect();
+        Ok(pieces.map(|pieces| pieces.concat().into()))
+    }
+
+    async fn known(&self, path: &crate::domain::module::ModulePath) -> Result<Vec<Known>, SourceError> {
+        let path = path.clone();
+        let versions = self.inner.intake.blocking(move |store| store.versions(&path)).await?;
+        Ok(versions.into_iter().map(|held| Known { version: held.version, has_zip: held.has_zip }).collect())
+    }
+}
+
+/// Of two reasons, the one that the user has to hear: only misses make a miss.
+fn graver(a: SourceError, b: SourceError) -> SourceError {
+    let weight = |error: &SourceError| match error {
+        SourceError::Miss(_) => 0,
+        SourceError::Refused(_) => 1,
+        SourceError::Failed(_) => 2,
+        SourceError::Forged(_) => 3,
+        SourceError::Local(_) => 4,
+    };
+    if weight(&b) >= weight(&a) { b } else { a }
+}
+
+fn outcome_of(error: SourceError) -> Outcome {
+    match error {
+        SourceError::Miss(reason) => Outcome::Miss { reason },
+        SourceError::Refused(reason) => Outcome::Refused { reason },
+        SourceError::Failed(reason) | SourceError::Forged(reason) | SourceError::Local(reason) => {
+            Outcome::Unavailable { reason }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The admin API over HTTP (its data: [`crate::admin`]). Reading is open to this machine's users; changing needs the token.
+
+use axum::Json;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use futures::future::BoxFuture;
+use futures::stream;
+use tokio::sync::mpsc;
+
+use super::Proxy;
+use crate::admin::{MAX_BODY, SEED_PATH, STATUS_PATH, SeedEvent, SeedRequest, Status, TOKEN_HEADER};
+
+/// What the admin API needs of the node that it is part of.
+pub trait Node: Send + Sync + 'static {
+    /// How the node is.
+    fn status(&self) -> BoxFuture<'_, Status>;
+
+    /// Starts a seed run; it goes on when the receiver is dropped.
+    ///
+    /// # Errors
+    /// One sentence when the run cannot be started: no upstream, or a request that cannot be read.
+    fn seed(&self, request: SeedRequest) -> Result<mpsc::Receiver<SeedEvent>, String>;
+}
+
+pub(super) fn routes() -> Router<Proxy> {
+    let below = |path: &'static str| path.strip_prefix("/-").unwrap_or(path);
+    Router::new()
+        .route(below(STATUS_PATH), get(status))
+        .route(below(SEED_PATH), post(seed))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+}
+
+async fn status(State(proxy): State<Proxy>) -> Response {
+    Json(proxy.node.status().await).into_response()
+}
+
+async fn seed(
+    State(proxy): State<Proxy>,
+    headers: HeaderMap,
+    request: Result<Json<SeedRequest>, JsonRejection>,
+) -> Response {
+    if !proxy.knows_token(&headers) {
+        return refuse(StatusCode::FORBIDDEN, "this call needs the token from the node's data directory");
+    }
+    let request = match request {
+        Ok(Json(request)) => request,
+        Err(why) => return refuse(StatusCode::BAD_REQUEST, &why.body_text()),
+    };
+    match proxy.node.seed(request) {
+        Ok(events) => {
+            let lines = stream::unfold(events, |mut events| async move {
+                let event = events.recv().await?;
+                let line = serde_json::to_string(&event).map(|line| line + "\n").map_err(std::io::Error::other);
+                Some((line, events))
+            });
+            ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+        }
+        Err(why) => refuse(StatusCode::CONFLICT, &why),
+    }
+}
+
+fn refuse(status: StatusCode, why: &str) -> Response {
+    (status, format!("{why}\n")).into_response()
+}
+
+impl Proxy {
+    /// Compares hashes of the tokens, so that the time it takes says nothing about the token.
+    fn knows_token(&self, headers: &HeaderMap) -> bool {
+        let given = headers.get(TOKEN_HEADER).map_or(&b""[..], |value| value.as_bytes());
+        blake3::hash(given) == blake3::hash(self.token.as_bytes())
+    }
+}

@@ -1,0 +1,77 @@
+//! The store as what a node serves its peers from: nothing in here can fetch.
+
+use std::io;
+
+use bytes::Bytes;
+
+use crate::domain::blob::BlobId;
+use crate::domain::manifest::ManifestId;
+use crate::domain::module::{ModulePath, ModuleVersion, Version};
+use crate::store::{Location, Store};
+use crate::transfer::Held;
+use crate::transfer::digest::Digests;
+
+/// [`Held`] over the store.
+pub struct StoreHeld {
+    store: Store,
+}
+
+impl StoreHeld {
+    /// Serves from `store`.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+}
+
+impl Held for StoreHeld {
+    fn blobs(&self, ids: &[BlobId], budget: usize) -> io::Result<Vec<Option<Bytes>>> {
+        let located = self.store.locations(ids).map_err(io::Error::other)?;
+        let located = &located[..located.len().min(within(&located, budget))];
+        let held: Vec<Location> = located.iter().copied().flatten().collect();
+        let mut bytes = self.store.read_many(&held).map_err(io::Error::other)?.into_iter();
+        Ok(located.iter().map(|location| location.and_then(|_| bytes.next())).collect())
+    }
+
+    fn digests(&self) -> io::Result<Digests> {
+        Ok(self.store.catalog_digests())
+    }
+
+    fn bucket(&self, bucket: u8) -> io::Result<Vec<ManifestId>> {
+        Ok(self.store.catalog_bucket(bucket))
+    }
+
+    fn envelopes(&self, ids: &[ManifestId], budget: usize) -> io::Result<Vec<Option<Bytes>>> {
+        let mut taken = 0;
+        let mut found = Vec::new();
+        for id in ids {
+            if taken >= budget && !found.is_empty() {
+                break;
+            }
+            let envelope = self.store.manifest_by_id(id).map_err(io::Error::other)?;
+            taken += envelope.as_ref().map_or(0, Bytes::len);
+            found.push(envelope);
+        }
+        Ok(found)
+    }
+
+    fn lookup(&self, module: &ModuleVersion) -> io::Result<Option<Bytes>> {
+        Ok(self.store.manifest(module).map_err(io::Error::other)?.map(|held| held.envelope))
+    }
+
+    fn versions(&self, module: &ModulePath) -> io::Result<Vec<Version>> {
+        let versions = self.store.versions(module).map_err(io::Error::other)?;
+        Ok(versions.into_iter().map(|held| held.version).collect())
+    }
+}
+
+/// How many of the first blobs it takes for their bytes to reach `budget`; at least one.
+fn within(located: &[Option<Location>], budget: usize) -> usize {
+    let mut bytes = 0;
+    let more = located.iter().take_while(|location| {
+        let open = bytes < budget;
+        bytes += location.map_or(0, |location| location.len() as usize);
+        open
+    });
+    more.count().max(1)
+}

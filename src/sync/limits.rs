@@ -1,0 +1,16 @@
+//! Bounds of the catalog's traffic, each with its unit and its reason.
+
+use std::time::Duration;
+
+/// The longest announcement in bytes: one small manifest with its proof fits, and gossip stays a doorbell.
+pub const MAX_ANNOUNCEMENT: usize = 4 << 10;
+/// How often catalogs are compared with a random neighbour. Gossip brings news at once, this is for what it lost.
+pub const RECONCILE_EVERY: Duration = Duration::from_secs(120);
+/// Announcements that are being checked and stored at once: they share the store's fsyncs, so a few dozen cost little more than one. What
+/// comes on top is ignored, and the next comparison of catalogs brings it.
+pub const IN_WORK: usize = 64;
+/// Comparisons of catalogs at once: each may bring many manifests, and a node that joins connects to several peers within
+/// a second that all have the same.
+pub const COMPARISONS: usize = 2;
+/// Manifests of a comparison that are stored at once.
+pub const ACCEPT_AT_ONCE: usize = 256;

@@ -1,0 +1,146 @@
+//! Nodes for integration tests: real ones, in this process, on free ports of the loopback interface.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use modswarm::admin::Status;
+use modswarm::config::{Config, UpstreamChoice};
+use modswarm::daemon::Daemon;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// A watchdog for waits that end by an event: long, because the machine may be busy, and never reached when all is well.
+pub const WATCHDOG: Duration = Duration::from_secs(60);
+
+/// A running node with a data directory of its own.
+pub struct TestNode {
+    /// What to set GOPROXY to.
+    pub goproxy: String,
+    /// What `--peer` of another node takes.
+    pub peer_address: String,
+    dir: TempDir,
+    stop: CancellationToken,
+    run: JoinHandle<()>,
+}
+
+/// What to start a node with.
+#[derive(Default)]
+pub struct NodeOptions {
+    /// GOPROXY list of the upstream.
+    pub upstream: Option<String>,
+    /// Peers to connect to.
+    pub peers: Vec<String>,
+}
+
+impl NodeOptions {
+    /// A seed with this upstream.
+    pub fn seed(upstream: &str) -> Self {
+        Self { upstream: Some(upstream.into()), peers: Vec::new() }
+    }
+
+    /// A node that has only peers.
+    pub fn peer_of(nodes: &[&TestNode]) -> Self {
+        Self { upstream: None, peers: nodes.iter().map(|node| node.peer_address.clone()).collect() }
+    }
+}
+
+impl TestNode {
+    /// Starts a node in a new directory.
+    pub async fn start(options: NodeOptions) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), options).await
+    }
+
+    /// Starts a node in a directory that may hold the data of an earlier one.
+    pub async fn start_in(dir: TempDir, options: NodeOptions) -> Self {
+        let config = config(dir.path(), &options);
+        let stop = CancellationToken::new();
+        let daemon = Daemon::start(config, stop.clone()).await.unwrap();
+        let goproxy = daemon.goproxy().to_owned();
+        let peer_address = daemon.swarm_addresses().first().cloned().unwrap();
+        let run = tokio::spawn(async move { daemon.run().await.unwrap() });
+        Self { goproxy, peer_address, dir, stop, run }
+    }
+
+    /// Its data directory.
+    pub fn data(&self) -> PathBuf {
+        self.dir.path().to_owned()
+    }
+
+    /// Stops it in order and gives its directory back.
+    pub async fn stop(self) -> TempDir {
+        self.stop.cancel();
+        tokio::time::timeout(WATCHDOG, self.run).await.unwrap().unwrap();
+        self.dir
+    }
+
+    /// GET of a path below the GOPROXY base.
+    pub async fn get(&self, path: &str) -> Got {
+        get(&format!("{}{path}", self.goproxy)).await
+    }
+
+    /// Its status.
+    pub async fn status(&self) -> Status {
+        serde_json::from_slice(&self.get("/-/status").await.body).unwrap()
+    }
+
+    /// Waits until it has `peers` connected peers and knows `versions` module versions.
+    pub async fn wait_for(&self, peers: usize, versions: u64) {
+        let ready = async {
+            loop {
+                let status = self.status().await;
+                if status.peers.len() >= peers && status.store.versions >= versions {
+                    return;
+                }
+                // The status is asked again and again: there is no event to wait for from outside.
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(WATCHDOG, ready).await.expect("the node never got there");
+    }
+}
+
+/// The configuration that tests run with.
+pub fn config(data: &Path, options: &NodeOptions) -> Config {
+    Config {
+        data: data.to_owned(),
+        http: "127.0.0.1:0".parse().unwrap(),
+        swarm: vec!["/ip4/127.0.0.1/tcp/0".into()],
+        peers: options.peers.clone(),
+        upstream: options.upstream.clone().map(UpstreamChoice::List),
+        fresh: Duration::from_secs(60),
+        mdns: false,
+        office: None,
+        sumdb: Vec::new(),
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Got {
+    /// The status code.
+    pub status: u16,
+    /// The headers.
+    pub headers: reqwest::header::HeaderMap,
+    /// The whole body.
+    pub body: bytes::Bytes,
+}
+
+impl Got {
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// GET of a URL, without any proxy between.
+pub async fn get(url: &str) -> Got {
+    modswarm::upstream::install_crypto();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let response = client.get(url).send().await.unwrap();
+    Got {
+        status: response.status().as_u16(),
+        headers: response.headers().clone(),
+        body: response.bytes().await.unwrap(),
+    }
+}
