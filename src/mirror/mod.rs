@@ -131,8 +131,11 @@ impl Mirror {
         for source in &self.inner.sources {
             match source.obtain(want, &self.inner.intake).await {
                 Ok(()) => {
-                    let level = if want.level == Level::Zip { "zip" } else { "go.mod" };
-                    tracing::info!(module = %want.module, level, from = source.name(), "obtained");
+                    match want.level {
+                        Level::Zip => tracing::info!(module = %want.module, from = source.name(), "zip obtained"),
+                        // A module graph has thousands of these, and nobody waits for a single one.
+                        Level::GoMod => tracing::debug!(module = %want.module, from = source.name(), "go.mod obtained"),
+                    }
                     return Ok(());
                 }
                 Err(error) => {

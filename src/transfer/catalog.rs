@@ -137,11 +137,11 @@ impl Fetcher {
             let bytes = self.one(peer, question, limits::MAX_BUCKET_PAGE).await?.unwrap_or_default();
             let page = codec::decode::<BucketPage, { limits::MAX_BUCKET_PAGE }>(&bytes)
                 .map_err(|err| self.liar(peer, &format!("a page of its catalog cannot be read: {err}")))?;
-            let ascending = page.ids.iter().zip(after.iter().chain(&page.ids)).all(|(id, before)| {
-                digest::bucket(id) == bucket && (id > before || (after.is_none() && page.ids.first() == Some(id)))
-            });
             listed += page.ids.len();
-            if !ascending || (page.more && page.ids.is_empty()) || listed > limits::MAX_BUCKET_IDS {
+            if !ascends(&page.ids, bucket, after)
+                || (page.more && page.ids.is_empty())
+                || listed > limits::MAX_BUCKET_IDS
+            {
                 return Err(self.liar(peer, "a page of its catalog is out of order"));
             }
             after = page.ids.last().copied();
@@ -273,6 +273,12 @@ impl Fetcher {
     }
 }
 
+/// Whether a page lists a bucket's ids in ascending order, all after the last one of the page before.
+fn ascends(ids: &[ManifestId], bucket: u8, after: Option<ManifestId>) -> bool {
+    let goes_on = ids.first().zip(after).is_none_or(|(first, after)| *first > after);
+    goes_on && ids.is_sorted_by(|a, b| a < b) && ids.iter().all(|id| digest::bucket(id) == bucket)
+}
+
 async fn blocking<T: Send + 'static>(
     held: &Arc<dyn Held>,
     read: impl FnOnce(&dyn Held) -> std::io::Result<T> + Send + 'static,
@@ -280,4 +286,25 @@ async fn blocking<T: Send + 'static>(
     let held = Arc::clone(held);
     let read = tokio::task::spawn_blocking(move || read(held.as_ref())).await;
     Ok(read.map_err(std::io::Error::other)??)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_repeats_turns_back_or_strays_is_refused() {
+        let id = |first, last| {
+            let mut raw = [0; 32];
+            (raw[0], raw[31]) = (first, last);
+            ManifestId::from_bytes(raw)
+        };
+        assert!(ascends(&[], 1, None) && ascends(&[], 1, Some(id(1, 1))));
+        assert!(ascends(&[id(1, 1), id(1, 2)], 1, None));
+        assert!(ascends(&[id(1, 2)], 1, Some(id(1, 1))));
+        assert!(!ascends(&[id(1, 1)], 1, Some(id(1, 1))));
+        assert!(!ascends(&[id(1, 2), id(1, 1)], 1, None));
+        assert!(!ascends(&[id(1, 1), id(1, 1)], 1, None));
+        assert!(!ascends(&[id(2, 1)], 1, None));
+    }
 }

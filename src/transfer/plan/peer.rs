@@ -82,8 +82,9 @@ impl Peer {
         self.up && self.out.is_none() && self.pause_until.is_some_and(|until| until > now)
     }
 
-    pub(super) fn has_room(&self, rules: &Rules) -> bool {
-        self.bytes < self.window && self.ids < rules.peer_ids
+    /// Whether a whole batch fits into its window.
+    pub(super) fn has_room(&self, batch: u64, rules: &Rules) -> bool {
+        self.requests == 0 || (self.bytes + batch <= self.window && self.ids + rules.batch_ids <= rules.peer_ids)
     }
 
     /// Whether it lacks more than it has, as far as one knows.

@@ -1,8 +1,8 @@
-//! The numbers of a fetch's policy.
+//! The numbers of the policy.
 
 use std::time::Duration;
 
-use crate::transfer::limits;
+use super::super::limits;
 
 /// The numbers of the policy; [`Default`] takes them from [`limits`], where the reasons are.
 #[derive(Clone, Debug)]
