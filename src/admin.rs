@@ -77,8 +77,10 @@ pub struct PeerLine {
 pub struct StoreLine {
     /// Module versions in the catalog.
     pub versions: u64,
-    /// Of these, held with all bytes.
-    pub complete: u64,
+    /// Of these, held with their zip.
+    pub zips: u64,
+    /// Of these, known by their go.mod only.
+    pub go_mods: u64,
     /// Blobs held.
     pub blobs: u64,
     /// Bytes of segments on disk.

@@ -114,7 +114,7 @@ async fn an_upstream_that_lies_stores_nothing() {
         let got = seed.get(zip).await;
         assert_eq!(got.status, 503, "{}", got.text());
         assert!(got.text().contains(word), "{} should say {word}", got.text());
-        assert_eq!(seed.status().await.store.complete, 0);
+        assert_eq!(seed.status().await.store.zips, 0);
     }
     upstream.put("/example.com/lib/@v/v1.0.0.info", b"<html>please log in</html>");
     assert_eq!(seed.get("/example.com/lib/@v/v1.0.0.info").await.status, 503);

@@ -36,7 +36,10 @@ fn for_people(status: &Status) -> String {
     line("data", &status.data);
     line("upstream", status.upstream.as_deref().unwrap_or("none: this node has only its peers"));
     let store = &status.store;
-    line("modules", &format!("{} versions known, {} held with their zip", store.versions, store.complete));
+    line(
+        "modules",
+        &format!("{} versions known, {} held with zip, {} with go.mod only", store.versions, store.zips, store.go_mods),
+    );
     line("store", &format!("{} blobs, {} on disk", store.blobs, bytes_for_people(store.disk_bytes)));
     if status.fetching > 0 {
         line("fetching", &format!("{} module versions", status.fetching));

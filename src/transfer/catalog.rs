@@ -46,7 +46,7 @@ pub struct SyncReport {
 
 impl Fetcher {
     /// Asks every connected peer for the envelope of a module version, in parallel, and waits for all answers at most
-    /// [`limits::ANSWER`]. What comes decodes as an envelope at best: check it before it is believed.
+    /// [`limits::ASK_ALL`]. What comes decodes as an envelope at best: check it before it is believed.
     pub async fn lookup(&self, module: &ModuleVersion) -> Asked<Bytes> {
         let (path, version) = (module.path.as_str(), module.version.as_str());
         self.ask_all(|peer| async move {
@@ -208,7 +208,7 @@ impl Fetcher {
         F: Future<Output = Result<Option<T>, CatalogError>>,
     {
         let asks = self.links.usable_peers().into_iter().map(|peer| {
-            let answer = tokio::time::timeout(limits::ANSWER, question(peer));
+            let answer = tokio::time::timeout(limits::ASK_ALL, question(peer));
             async move { (peer, answer.await.unwrap_or(Err(CatalogError::Silent { peer }))) }
         });
         let mut asked = Asked { found: Vec::new(), missing: Vec::new(), failed: Vec::new() };

@@ -5,7 +5,6 @@ use std::io;
 
 use libp2p::PeerId;
 
-use super::limits;
 use crate::domain::blob::{BlobId, MAX_BLOB};
 
 /// Blobs that did not come.
@@ -60,7 +59,7 @@ pub enum CatalogError {
         reason: String,
     },
     /// The peer does not answer.
-    #[error("peer {peer} did not answer within {} s", limits::ANSWER.as_secs())]
+    #[error("peer {peer} did not answer in time")]
     Silent {
         /// Who.
         peer: PeerId,

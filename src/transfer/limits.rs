@@ -62,6 +62,9 @@ pub const MAX_FAULTS: u32 = 2;
 pub const TICK: Duration = Duration::from_millis(250);
 /// A question about the catalog is answered within so long, or the peer counts as silent.
 pub const ANSWER: Duration = Duration::from_secs(10);
+/// A question that goes to all peers waits for so long: it stands between a developer and the word that the site does not have a
+/// module, and one machine that is asleep must not make all others wait.
+pub const ASK_ALL: Duration = Duration::from_secs(2);
 /// Ids that a peer may list in one bucket of its catalog: 16 million manifests in all 256.
 pub const MAX_BUCKET_IDS: usize = 65_536;
 /// Buckets asked for at a time during catch-up: 256 differing buckets at 100 ms round trip take 3 s instead of 26 s.

@@ -25,36 +25,47 @@ const LIMIT_PERCENT: f64 = 15.0;
 /// FastCDC's average chunk: 64 KiB; the least and the most are a quarter and four times of it.
 const CDC_AVERAGE: usize = 64 << 10;
 
-/// Patch and minor releases. The list was fixed before anything was measured; a pair that costs much stays in it.
+/// The last two upgrades of each of 19 modules: the three newest releases that `go list -m -versions` named in November 2026, in
+/// its order, without pre-releases. A rule, so that nobody picks; a pair that costs much stays in it.
 const PAIRS: &[(&str, &str, &str)] = &[
-    ("golang.org/x/net", "v0.30.0", "v0.31.0"),
-    ("golang.org/x/net", "v0.41.0", "v0.42.0"),
-    ("golang.org/x/tools", "v0.28.0", "v0.29.0"),
-    ("golang.org/x/tools", "v0.33.0", "v0.34.0"),
-    ("golang.org/x/sys", "v0.27.0", "v0.28.0"),
-    ("golang.org/x/crypto", "v0.31.0", "v0.32.0"),
-    ("golang.org/x/text", "v0.20.0", "v0.21.0"),
-    ("github.com/aws/aws-sdk-go", "v1.55.4", "v1.55.5"),
-    ("github.com/aws/aws-sdk-go", "v1.54.20", "v1.55.0"),
-    ("k8s.io/api", "v0.31.0", "v0.31.1"),
-    ("k8s.io/api", "v0.30.0", "v0.31.0"),
-    ("k8s.io/client-go", "v0.31.1", "v0.31.2"),
-    ("k8s.io/client-go", "v0.31.0", "v0.32.0"),
-    ("k8s.io/kubernetes", "v1.31.1", "v1.31.2"),
-    ("google.golang.org/grpc", "v1.66.0", "v1.66.1"),
-    ("google.golang.org/grpc", "v1.67.0", "v1.68.0"),
-    ("google.golang.org/protobuf", "v1.35.1", "v1.35.2"),
-    ("google.golang.org/protobuf", "v1.35.2", "v1.36.0"),
-    ("github.com/prometheus/client_golang", "v1.20.4", "v1.20.5"),
-    ("github.com/prometheus/client_golang", "v1.20.5", "v1.21.0"),
-    ("github.com/spf13/cobra", "v1.8.0", "v1.8.1"),
-    ("github.com/stretchr/testify", "v1.9.0", "v1.10.0"),
-    ("github.com/gin-gonic/gin", "v1.10.0", "v1.10.1"),
-    ("modernc.org/sqlite", "v1.33.0", "v1.33.1"),
-    ("modernc.org/sqlite", "v1.33.1", "v1.34.0"),
-    ("github.com/klauspost/compress", "v1.17.10", "v1.17.11"),
-    ("go.etcd.io/bbolt", "v1.3.10", "v1.3.11"),
-    ("github.com/gohugoio/hugo", "v0.139.3", "v0.139.4"),
+    ("github.com/aws/aws-sdk-go", "v1.55.6", "v1.55.7"),
+    ("github.com/aws/aws-sdk-go", "v1.55.7", "v1.55.8"),
+    ("github.com/gin-gonic/gin", "v1.10.1", "v1.11.0"),
+    ("github.com/gin-gonic/gin", "v1.11.0", "v1.12.0"),
+    ("github.com/gohugoio/hugo", "v0.167.0", "v0.168.0"),
+    ("github.com/gohugoio/hugo", "v0.168.0", "v0.169.0"),
+    ("github.com/klauspost/compress", "v1.20.1", "v1.20.2"),
+    ("github.com/klauspost/compress", "v1.20.2", "v1.20.3"),
+    ("github.com/prometheus/client_golang", "v1.24.0", "v1.24.1"),
+    ("github.com/prometheus/client_golang", "v1.24.1", "v1.25.0"),
+    ("github.com/spf13/cobra", "v1.10.0", "v1.10.1"),
+    ("github.com/spf13/cobra", "v1.10.1", "v1.10.2"),
+    ("github.com/stretchr/testify", "v1.11.1", "v1.12.0"),
+    ("github.com/stretchr/testify", "v1.12.0", "v1.12.1"),
+    ("go.etcd.io/bbolt", "v1.4.2", "v1.4.3"),
+    ("go.etcd.io/bbolt", "v1.4.3", "v1.5.0"),
+    ("golang.org/x/crypto", "v0.56.0", "v0.57.0"),
+    ("golang.org/x/crypto", "v0.57.0", "v0.58.0"),
+    ("golang.org/x/net", "v0.60.0", "v0.61.0"),
+    ("golang.org/x/net", "v0.61.0", "v0.62.0"),
+    ("golang.org/x/sys", "v0.47.0", "v0.48.0"),
+    ("golang.org/x/sys", "v0.48.0", "v0.49.0"),
+    ("golang.org/x/text", "v0.41.0", "v0.42.0"),
+    ("golang.org/x/text", "v0.42.0", "v0.43.0"),
+    ("golang.org/x/tools", "v0.50.0", "v0.51.0"),
+    ("golang.org/x/tools", "v0.51.0", "v0.52.0"),
+    ("google.golang.org/grpc", "v1.83.2", "v1.84.0"),
+    ("google.golang.org/grpc", "v1.84.0", "v1.85.0"),
+    ("google.golang.org/protobuf", "v1.36.10", "v1.36.11"),
+    ("google.golang.org/protobuf", "v1.36.11", "v1.36.12"),
+    ("k8s.io/api", "v0.37.0", "v0.37.1"),
+    ("k8s.io/api", "v0.37.1", "v0.37.2"),
+    ("k8s.io/client-go", "v0.37.0", "v0.37.1"),
+    ("k8s.io/client-go", "v0.37.1", "v0.37.2"),
+    ("k8s.io/kubernetes", "v1.35.4", "v1.36.1"),
+    ("k8s.io/kubernetes", "v1.36.1", "v1.36.3"),
+    ("modernc.org/sqlite", "v1.60.1", "v1.61.0"),
+    ("modernc.org/sqlite", "v1.61.0", "v1.61.1"),
 ];
 
 /// How to run it.
@@ -203,7 +214,8 @@ fn download(cache: &Path) -> Result<HashMap<String, Download>, Box<dyn Error>> {
     for download in serde_json::Deserializer::from_slice(&output.stdout).into_iter() {
         let download: Download = download?;
         let name = format!("{}@{}", download.path, download.version);
-        if !download.error.is_empty() {
+        // A module that wants a newer go is an error to the go command, after it has downloaded it.
+        if !download.error.is_empty() && !download.zip.is_file() {
             return Err(format!("{name} cannot be downloaded: {}", download.error).into());
         }
         downloads.insert(name, download);

@@ -1,0 +1,137 @@
+//! Whole nodes against peers that lie: what they offer is consistent in itself and still not what it claims.
+
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use common::node::{NodeOptions, TestNode};
+use common::{FixtureModule, FixtureProxy, make_module};
+use libp2p::identity::Keypair;
+use modswarm::domain::blob::BlobId;
+use modswarm::domain::dirhash::H1;
+use modswarm::domain::manifest::{Envelope, GoMod, Manifest, Proof, ZipRef};
+use modswarm::domain::module::ModuleVersion;
+use modswarm::domain::recipe::split;
+use modswarm::swarm::{self, SwarmConfig};
+use modswarm::transfer::{self, MemoryHeld, ServeLimits, Traffic};
+use tokio_util::sync::CancellationToken;
+
+/// A program that speaks the real protocols and offers what it was given.
+struct Liar {
+    address: String,
+    held: Arc<MemoryHeld>,
+    _stop: tokio_util::sync::DropGuard,
+}
+
+impl Liar {
+    async fn start() -> Self {
+        let stop = CancellationToken::new();
+        let config = SwarmConfig {
+            identity: Keypair::generate_ed25519(),
+            listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
+            peers: vec![],
+            mdns: false,
+        };
+        let (swarm, mut news, _) = swarm::start(config, stop.clone()).await.unwrap();
+        let held = Arc::new(MemoryHeld::new());
+        transfer::serve(swarm.stream_control(), held.clone(), ServeLimits::default(), Traffic::new(), stop.clone())
+            .unwrap();
+        let address = swarm.listen_addrs()[0].to_string();
+        tokio::spawn(async move {
+            let _swarm = swarm;
+            while news.recv().await.is_some() {}
+        });
+        Self { address, held, _stop: stop.drop_guard() }
+    }
+
+    /// Offers `module` with the blobs of its zip, after `lie` has had its way with the manifest.
+    fn offer(&self, module: &FixtureModule, lie: impl FnOnce(&mut Manifest)) {
+        let version = ModuleVersion::parse(&format!("{}@{}", module.path, module.version)).unwrap();
+        let zip = module.zip.to_vec();
+        let done = split(&version, &zip, &mut |_: BlobId, bytes: Vec<u8>| {
+            self.held.insert_blob(bytes.into());
+            Ok::<(), ()>(())
+        })
+        .unwrap();
+        let zip = ZipRef { h1: H1::of_zip(&zip).unwrap(), len: done.len, blake3: done.blake3, pages: done.pages };
+        let mut manifest = Manifest {
+            module: version,
+            info: module.info.to_vec(),
+            go_mod: GoMod::Inline(module.go_mod.to_vec()),
+            go_mod_h1: H1::of_go_mod(&module.go_mod),
+            zip: Some(zip),
+        };
+        lie(&mut manifest);
+        let envelope: Bytes = Envelope { manifest: manifest.encode(), proof: Proof::None }.encode().into();
+        self.held.insert_envelope(manifest.id(), &manifest.module, envelope);
+    }
+}
+
+fn lib(body: &[u8]) -> FixtureModule {
+    make_module("example.com/lib", "v1.0.0", &[("lib.go", body)])
+}
+
+const ZIP: &str = "/example.com/lib/@v/v1.0.0.zip";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zip_that_does_not_have_the_h1_of_its_manifest_is_not_served_and_the_right_one_takes_its_place() {
+    let (right, wrong) = (lib(b"package lib\n"), lib(b"package lib // changed on the way\n"));
+    let liar = Liar::start().await;
+    // The manifest claims the hash of the right zip, and its recipe gives another.
+    liar.offer(&wrong, |manifest| manifest.zip.as_mut().unwrap().h1 = H1::of_zip(&right.zip.to_vec()).unwrap());
+    let node = TestNode::start(NodeOptions { upstream: None, peers: vec![liar.address.clone()] }).await;
+    node.wait_for(1, 1).await;
+    let got = node.get(ZIP).await;
+    assert_eq!(got.status, 503, "{}", got.text());
+    assert!(got.text().contains("does not have the hash of its manifest"), "{}", got.text());
+    assert_eq!(node.status().await.store.zips, 0);
+
+    let upstream = FixtureProxy::start(std::slice::from_ref(&right)).await;
+    let seed = TestNode::start(NodeOptions {
+        upstream: Some(upstream.url()),
+        peers: vec![node.peer_address.clone(), liar.address.clone()],
+    })
+    .await;
+    assert_eq!(seed.get(ZIP).await.body, right.zip, "a seed that meets the liar first still gets it right");
+    let dir = node.stop().await;
+    let node = TestNode::start_in(dir, NodeOptions::peer_of(&[&seed])).await;
+    node.wait_for(1, 1).await;
+    assert_eq!(node.get(ZIP).await.body, right.zip);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zip_with_another_blake3_than_its_manifest_is_not_served() {
+    let liar = Liar::start().await;
+    liar.offer(&lib(b"package lib\n"), |manifest| manifest.zip.as_mut().unwrap().blake3 = [7; 32]);
+    let node = TestNode::start(NodeOptions { upstream: None, peers: vec![liar.address.clone()] }).await;
+    node.wait_for(1, 1).await;
+    assert_eq!(node.get(ZIP).await.status, 503);
+    assert_eq!(node.status().await.store.zips, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_whose_go_mod_has_another_hash_never_enters_the_catalog() {
+    let liar = Liar::start().await;
+    liar.offer(&lib(b"package lib\n"), |manifest| manifest.go_mod_h1 = H1::from_bytes([1; 32]));
+    let honest = make_module("example.com/honest", "v1.0.0", &[("a.go", b"package a\n")]);
+    liar.offer(&honest, |_| {});
+    let node = TestNode::start(NodeOptions { upstream: None, peers: vec![liar.address.clone()] }).await;
+    node.wait_for(1, 1).await;
+    let got = node.get("/example.com/lib/@v/v1.0.0.mod").await;
+    assert_eq!(got.status, 404, "{}", got.text());
+    assert_eq!(node.get("/example.com/lib/@v/list").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recipe_that_promises_more_bytes_than_its_manifest_is_refused() {
+    let liar = Liar::start().await;
+    liar.offer(&lib(b"package lib\n"), |manifest| manifest.zip.as_mut().unwrap().len += 1);
+    let node = TestNode::start(NodeOptions { upstream: None, peers: vec![liar.address.clone()] }).await;
+    node.wait_for(1, 1).await;
+    let got = node.get(ZIP).await;
+    assert_eq!(got.status, 503, "{}", got.text());
+    assert!(got.text().contains("recipe"), "{}", got.text());
+}
