@@ -37,11 +37,11 @@ pub const MIN_BATCH_BYTES: u64 = 128 << 10;
 /// Bytes asked of one peer and not there yet: 1 Gbit/s at 30 ms round trip is 3.75 MiB.
 pub const PEER_WINDOW: u64 = 4 << 20;
 /// Blobs asked of one peer and not there yet.
-pub const PEER_IDS: usize = 4 * MAX_IDS;
+pub const PEER_IDS: usize = 8 * MAX_IDS;
 /// Bytes that one fetch has asked for or holds unread, over all peers: the memory that a fetch can take.
 pub const FETCH_WINDOW: u64 = 16 << 20;
 /// Blobs that one fetch has asked for or holds unread.
-pub const FETCH_IDS: usize = 16 * MAX_IDS;
+pub const FETCH_IDS: usize = 32 * MAX_IDS;
 /// Peers that one fetch has questions at, at the same time.
 pub const FETCH_PEERS: usize = 8;
 /// A fetch of at most so many bytes goes over the stream for small things and does not stand behind bulk.

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use bincode::{Decode, Encode};
 use bytes::Bytes;
-use futures::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader, BufWriter};
+use futures::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader, BufWriter,
+};
 
 use super::limits;
 use crate::domain::blob::BlobId;
@@ -210,12 +212,15 @@ impl FrameError {
 }
 
 /// The reading end of a stream.
-pub struct FrameReader<R>(BufReader<R>);
+pub struct FrameReader<R> {
+    stream: BufReader<R>,
+    header: Vec<u8>,
+}
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Reads from `stream`.
     pub fn new(stream: R) -> Self {
-        Self(BufReader::with_capacity(limits::READ_BUFFER, stream))
+        Self { stream: BufReader::with_capacity(limits::READ_BUFFER, stream), header: Vec::new() }
     }
 
     /// The next request; `None` when the client has closed the stream between two frames.
@@ -223,8 +228,10 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// # Errors
     /// [`FrameError`]; nothing can be read after it.
     pub async fn request(&mut self) -> Result<Option<Request>, FrameError> {
-        let Some(header) = self.header(limits::MAX_REQUEST).await? else { return Ok(None) };
-        let request: Request = codec::decode::<_, { limits::MAX_REQUEST }>(&header)?;
+        if !self.header(limits::MAX_REQUEST).await? {
+            return Ok(None);
+        }
+        let request: Request = codec::decode::<_, { limits::MAX_REQUEST }>(&self.header)?;
         if !request.keeps_bounds() {
             return Err(FrameError::Protocol("a request names nothing or too much"));
         }
@@ -236,8 +243,10 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// # Errors
     /// [`FrameError`]; nothing can be read after it.
     pub async fn reply(&mut self) -> Result<Option<Reply>, FrameError> {
-        let Some(header) = self.header(limits::MAX_REPLY).await? else { return Ok(None) };
-        Ok(Some(codec::decode::<_, { limits::MAX_REPLY }>(&header)?))
+        if !self.header(limits::MAX_REPLY).await? {
+            return Ok(None);
+        }
+        Ok(Some(codec::decode::<_, { limits::MAX_REPLY }>(&self.header)?))
     }
 
     /// The payload after a [`Reply::Piece`] header that says `len`. Calls `progress` with the bytes as they come.
@@ -253,6 +262,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let size = len as usize;
         if size > limit {
             return Err(FrameError::PayloadTooLong { len, limit });
+        }
+        if let Some(ready) = self.stream.buffer().get(..size) {
+            let bytes = Bytes::copy_from_slice(ready);
+            self.stream.consume_unpin(size);
+            progress(u64::from(len));
+            return Ok(bytes);
         }
         let mut bytes = vec![0; size];
         for piece in bytes.chunks_mut(limits::READ_PIECE) {
@@ -280,27 +295,30 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Ok(())
     }
 
-    async fn header(&mut self, limit: usize) -> Result<Option<Vec<u8>>, FrameError> {
+    /// Reads the next header into its place; `false` at the end of the stream.
+    async fn header(&mut self, limit: usize) -> Result<bool, FrameError> {
         let mut prefix = [0; 4];
         // The first byte may take for ever: streams are long-lived.
-        if self.0.read(&mut prefix[..1]).await? == 0 {
-            return Ok(None);
+        if self.stream.read(&mut prefix[..1]).await? == 0 {
+            return Ok(false);
         }
         self.fill(&mut prefix[1..]).await?;
         let len = u32::from_le_bytes(prefix);
         if len as usize > limit {
             return Err(FrameError::HeaderTooLong { len, limit });
         }
-        let mut header = vec![0; len as usize];
-        self.fill(&mut header).await?;
-        Ok(Some(header))
+        let mut header = std::mem::take(&mut self.header);
+        header.resize(len as usize, 0);
+        let filled = self.fill(&mut header).await;
+        self.header = header;
+        filled.map(|()| true)
     }
 
     async fn fill(&mut self, bytes: &mut [u8]) -> Result<(), FrameError> {
-        if self.0.buffer().len() >= bytes.len() {
-            return Ok(self.0.read_exact(bytes).await?);
+        if self.stream.buffer().len() >= bytes.len() {
+            return Ok(self.stream.read_exact(bytes).await?);
         }
-        within(limits::REST_OF_FRAME, self.0.read_exact(bytes)).await
+        within(limits::REST_OF_FRAME, self.stream.read_exact(bytes)).await
     }
 }
 

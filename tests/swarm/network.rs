@@ -170,7 +170,7 @@ async fn an_announcement_goes_on_when_it_was_accepted_and_only_then() {
 }
 
 #[tokio::test]
-async fn an_announcement_over_the_limit_is_refused_and_news_that_nobody_reads_is_counted() {
+async fn an_announcement_over_the_limit_or_after_the_end_is_refused() {
     within(async {
         let a = node(&[]).await;
         let err = a.handle.announce(vec![0; limits::MAX_ANNOUNCEMENT + 1].into()).unwrap_err();
