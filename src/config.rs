@@ -30,11 +30,13 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not TOML of the known keys.
-    #[error("the configuration file {} is not usable: {message}", path.display())]
+    #[error("the configuration file {} is not usable: line {line}: {message}", path.display())]
     Parse {
         /// Which file.
         path: PathBuf,
-        /// Where and why.
+        /// Where, counted from 1.
+        line: usize,
+        /// Why.
         message: String,
     },
     /// A value is not of its kind.
@@ -129,9 +131,11 @@ impl Raw {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        toml::from_str(&text).map_err(|error| ConfigError::Parse {
+        // Only the message: the whole error quotes the line, and the line may hold a proxy's password.
+        toml::from_str(&text).map_err(|error: toml::de::Error| ConfigError::Parse {
             path: path.to_owned(),
-            message: error.to_string().split_whitespace().collect::<Vec<_>>().join(" "),
+            line: 1 + text.bytes().take(error.span().map_or(0, |span| span.start)).filter(|b| *b == b'\n').count(),
+            message: error.message().split_whitespace().collect::<Vec<_>>().join(" "),
         })
     }
 
@@ -255,9 +259,9 @@ mod tests {
     fn an_unknown_key_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("modswarm.toml");
-        std::fs::write(&path, "htpp = '127.0.0.1:1'\n").unwrap();
+        std::fs::write(&path, "fresh = '1m'\nhtpp = '127.0.0.1:1'\n").unwrap();
         let error = Raw::read(&path).unwrap_err().to_string();
-        assert!(error.contains("unknown field `htpp`"), "{error}");
+        assert!(error.contains("line 2: unknown field `htpp`"), "{error}");
         let error = Raw::read(&dir.path().join("nowhere.toml")).unwrap_err().to_string();
         assert!(error.contains("nowhere.toml cannot be read"), "{error}");
     }
@@ -271,6 +275,13 @@ mod tests {
         };
         let shown = format!("{:?}", config.check().unwrap());
         assert!(!shown.contains("secret"), "{shown}");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("modswarm.toml");
+        for text in ["upstream = 'https://user:secret@proxy.example' x\n", "upstream = 'https://user:secret@\n"] {
+            std::fs::write(&path, text).unwrap();
+            let error = Raw::read(&path).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("secret"), "{error}");
+        }
     }
 
     #[test]

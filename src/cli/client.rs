@@ -18,23 +18,28 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Finds the node that runs with `data`.
-    pub(super) fn find(data: Option<PathBuf>) -> Result<Self, Failure> {
+    /// Finds the node that runs with `data`, and asks it how it is.
+    ///
+    /// A node that was killed leaves its file behind, and its port may since belong to somebody else, perhaps to another
+    /// node: only one that has the identity of the file is the one that was meant.
+    pub(super) async fn connect(data: Option<PathBuf>) -> Result<(Self, Status), Failure> {
         let data = config::data_dir(data)?;
         let text = std::fs::read_to_string(data.join(NODE_FILE)).map_err(|_| none_runs(&data))?;
-        let node = serde_json::from_str(&text).map_err(|_| none_runs(&data))?;
+        let node: NodeFile = serde_json::from_str(&text).map_err(|_| none_runs(&data))?;
         crate::upstream::install_crypto();
         let http = reqwest::Client::builder()
             .no_proxy()
             .connect_timeout(PATIENCE)
             .build()
             .map_err(|error| Failure::failed(error.to_string()))?;
-        Ok(Self { data, node, http })
+        let client = Self { data, node, http };
+        let status = client.status().await?;
+        if status.peer_id == client.node.peer_id { Ok((client, status)) } else { Err(none_runs(&client.data)) }
     }
 
-    pub(super) async fn status(&self) -> Result<Status, Failure> {
+    async fn status(&self) -> Result<Status, Failure> {
         let response = self.http.get(self.url(STATUS_PATH)).timeout(PATIENCE).send().await;
-        let response = response.map_err(|error| self.explain(&error))?;
+        let response = response.and_then(reqwest::Response::error_for_status).map_err(|error| self.explain(&error))?;
         response.json().await.map_err(|error| self.explain(&error))
     }
 
@@ -60,12 +65,16 @@ impl Client {
         format!("{}{path}", self.node.http)
     }
 
-    /// A node that was killed leaves its file behind.
     fn explain(&self, error: &reqwest::Error) -> Failure {
         if error.is_connect() {
             return none_runs(&self.data);
         }
-        Failure::failed(format!("the node at {} does not answer as it should: {error}", self.node.http))
+        let (http, pid) = (&self.node.http, self.node.pid);
+        Failure::failed(if error.is_timeout() {
+            format!("the node at {http} (pid {pid}) has not answered within {} s", PATIENCE.as_secs())
+        } else {
+            format!("what listens at {http} does not answer as a modswarm node does: is pid {pid} still running?")
+        })
     }
 }
 

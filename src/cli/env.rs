@@ -5,6 +5,9 @@ use super::{DataArg, Failure, print, print_json, small_runtime};
 
 /// Arguments of `modswarm env`.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  eval \"$(modswarm env)\"    sets GOPROXY in this shell")]
 pub(super) struct Args {
     #[command(flatten)]
     node: DataArg,
@@ -15,10 +18,10 @@ pub(super) struct Args {
 
 /// Prints lines for `eval "$(modswarm env)"`, or JSON.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let client = Client::find(args.node.data.clone())?;
-    let status = small_runtime()?.block_on(client.status())?;
+    let (_, status) = small_runtime()?.block_on(Client::connect(args.node.data.clone()))?;
     if args.json {
         return print_json(&serde_json::json!({ "GOPROXY": status.goproxy }));
     }
-    print(&format!("export GOPROXY={}\n", status.goproxy))
+    // Quoted: an IPv6 address has brackets, which a shell takes for a pattern.
+    print(&format!("export GOPROXY='{}'\n", status.goproxy))
 }

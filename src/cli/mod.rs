@@ -52,17 +52,23 @@ struct DataArg {
 pub(crate) struct Failure {
     message: String,
     code: u8,
+    told: bool,
 }
 
 impl Failure {
     /// It failed, or the answer is no.
     fn failed(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: 1 }
+        Self { message: message.into(), code: 1, told: false }
     }
 
     /// The command was used wrongly.
     fn usage(message: impl Into<String>) -> Self {
-        Self { message: message.into(), code: 2 }
+        Self { message: message.into(), code: 2, told: false }
+    }
+
+    /// The same, when the user has been told in another way.
+    fn told(self) -> Self {
+        Self { told: true, ..self }
     }
 }
 
@@ -98,8 +104,10 @@ pub fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            // With stderr closed there is nobody to tell.
-            let _ = writeln!(io::stderr(), "modswarm: {failure}");
+            if !failure.told {
+                // With stderr closed there is nobody to tell.
+                let _ = writeln!(io::stderr(), "modswarm: {failure}");
+            }
             ExitCode::from(failure.code)
         }
     }

@@ -31,24 +31,44 @@ pub(super) struct Args {
 /// Sends what is wanted to the running node and shows how it goes.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let request = seed_files::read(&args.what)?;
-    let client = Client::find(args.node.data.clone())?;
     small_runtime()?.block_on(async {
+        let (client, _) = Client::connect(args.node.data.clone()).await?;
         let response = client.seed(&request).await?;
         let mut show = Show::new(args.json);
-        let mut body = response.bytes_stream();
-        let mut line = Vec::new();
-        while let Some(part) = body.next().await {
-            let part = part.map_err(|_| gone(&client))?;
-            for byte in part {
-                match byte {
-                    b'\n' => show.event(&std::mem::take(&mut line))?,
-                    _ if line.len() < MAX_LINE => line.push(byte),
-                    _ => return Err(gone(&client)),
-                }
+        tokio::select! {
+            followed = follow(response, &mut show, &client) => followed?,
+            _ = tokio::signal::ctrl_c() => {
+                show.bar.finish_and_clear();
+                return Err(left(&client));
             }
         }
         show.end(&client)
     })
+}
+
+/// Shows the node's events until there are no more.
+async fn follow(response: reqwest::Response, show: &mut Show, client: &Client) -> Result<(), Failure> {
+    let mut body = response.bytes_stream();
+    let mut line = Vec::new();
+    while let Some(part) = body.next().await {
+        let Ok(part) = part else { return Ok(()) };
+        for byte in part {
+            match byte {
+                b'\n' => show.event(&std::mem::take(&mut line))?,
+                _ if line.len() < MAX_LINE => line.push(byte),
+                _ => return Err(gone(client)),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Ctrl-C ends the looking on, not the run: what others of the site wait for is not stopped by one terminal.
+fn left(client: &Client) -> Failure {
+    let data = client.data().display();
+    Failure::failed(format!(
+        "no longer watching: the node goes on seeding; `modswarm status --data {data}` shows it, and the same seed command watches again"
+    ))
 }
 
 fn gone(client: &Client) -> Failure {

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::Failure;
 use crate::admin::{Build, MainModule, SeedRequest};
 use crate::domain::gomod::{GoMod, GoWork, Replace, Replacement};
+use crate::domain::module::ModulePath;
 
 /// Sorts arguments into builds, go.sum files and queries, and reads the files.
 pub(super) fn read(arguments: &[String]) -> Result<SeedRequest, Failure> {
@@ -26,16 +27,26 @@ pub(super) fn read(arguments: &[String]) -> Result<SeedRequest, Failure> {
                     return Err(Failure::usage(what));
                 }
             }
-        } else if argument.contains('@') && !argument.starts_with(['.', '/']) {
-            request.queries.push(argument.clone());
         } else {
-            let what = format!(
-                "there is no file or directory {argument}; a module is written module@query, as in {argument}@latest"
-            );
-            return Err(Failure::usage(what));
+            request.queries.push(query(argument, name)?);
         }
     }
     Ok(request)
+}
+
+/// Something that is no file has to be `module@query`. The node has the last word on the query; what is no module path is
+/// a mistake in the command line, and said without asking a node.
+fn query(argument: &str, name: &str) -> Result<String, Failure> {
+    let Some((path, query)) = argument.split_once('@').filter(|_| !argument.starts_with(['.', '/'])) else {
+        let module = ModulePath::parse(argument).is_ok() && !["go.mod", "go.sum", "go.work"].contains(&name);
+        let hint = if module { format!("; the module of that name is {argument}@latest") } else { String::new() };
+        return Err(Failure::usage(format!("there is no file or directory {argument}{hint}")));
+    };
+    ModulePath::parse(path).map_err(|why| Failure::usage(why.to_string()))?;
+    if query.is_empty() {
+        return Err(Failure::usage(format!("{argument} has nothing after the @: write {argument}latest, for instance")));
+    }
+    Ok(argument.to_owned())
 }
 
 fn directory(dir: &Path) -> Result<Build, Failure> {

@@ -19,8 +19,7 @@ pub(super) struct Args {
 
 /// Asks the running node how it is.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let client = Client::find(args.node.data.clone())?;
-    let status = small_runtime()?.block_on(client.status())?;
+    let (_, status) = small_runtime()?.block_on(Client::connect(args.node.data.clone()))?;
     if args.json { print_json(&status) } else { print(&for_people(&status)) }
 }
 

@@ -1,5 +1,6 @@
 //! `modswarm up`: a node in the foreground.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,12 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::log::{self, Format};
 use super::{Failure, print};
-use crate::config::Raw;
+use crate::config::{Config, Raw};
 use crate::daemon::{Daemon, DaemonError};
 
-/// How long an orderly stop may take before the process ends all the same. Everything that was acknowledged is on disk at any moment, so nothing
-/// is lost then.
-const STOP_DEADLINE: Duration = Duration::from_secs(4);
+/// How long an orderly stop may take before the process ends all the same: less than the 10 s after which container runtimes
+/// kill. Everything that was acknowledged is on disk at any moment, so nothing is lost then.
+const STOP_DEADLINE: Duration = Duration::from_secs(8);
 
 /// Arguments of `modswarm up`.
 #[derive(Debug, clap::Args)]
@@ -54,7 +55,18 @@ pub(super) struct Args {
 
 /// Runs a node until Ctrl-C, SIGTERM, or a failure.
 pub(super) fn run(args: Args) -> Result<(), Failure> {
-    log::start(args.log)?;
+    let format = args.log;
+    log::start(format)?;
+    configure(args).and_then(up).map_err(|failure| match format {
+        Format::Text => failure,
+        Format::Json => {
+            tracing::error!(error = %failure, "the node cannot run");
+            failure.told()
+        }
+    })
+}
+
+fn configure(args: Args) -> Result<Config, Failure> {
     let file = args.config.as_deref().map(Raw::read).transpose()?.unwrap_or_default();
     let flags = Raw {
         data: args.data,
@@ -67,12 +79,19 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         office: args.office,
         sumdb: args.sumdb,
     };
-    let config = flags.or(file).check()?;
+    Ok(flags.or(file).check()?)
+}
+
+fn up(config: Config) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         let stop = CancellationToken::new();
-        tokio::spawn(stop_on_signal(stop.clone()));
-        let daemon = Daemon::start(config, stop.clone()).await?;
+        // Listened to before anything is started: no signal that comes after this line kills the process.
+        tokio::spawn(stop_on_signal(Signals::listen()?, stop.clone()));
+        let daemon = tokio::select! {
+            daemon = Daemon::start(config, stop.clone()) => daemon?,
+            () = stop.cancelled() => return Ok(()),
+        };
         print(&format!("modswarm ready: GOPROXY={}\n", daemon.goproxy()))?;
         daemon.run().await.map_err(Failure::from)
     });
@@ -82,33 +101,53 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// The first signal stops in order; a second one, or a stop that takes too long, ends the process at once.
-async fn stop_on_signal(stop: CancellationToken) {
-    signal().await;
+async fn stop_on_signal(mut signals: Signals, stop: CancellationToken) {
+    signals.next().await;
     tracing::info!("stopping");
     stop.cancel();
-    tokio::select! {
-        () = signal() => {}
-        () = tokio::time::sleep(STOP_DEADLINE) => {}
-    }
-    tracing::warn!("stopped before everything had ended in order");
+    let why = tokio::select! {
+        () = signals.next() => "a second signal",
+        () = tokio::time::sleep(STOP_DEADLINE) => "the stop took too long",
+    };
+    tracing::warn!(why, "ended before everything had stopped in order; what was acknowledged is on disk");
     std::process::exit(1);
 }
 
+/// Ctrl-C and, where there is such a thing, SIGTERM.
 #[cfg(unix)]
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+struct Signals {
+    interrupt: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }
 
-#[cfg(not(unix))]
-async fn signal() {
-    let _ = tokio::signal::ctrl_c().await;
+#[cfg(windows)]
+struct Signals(tokio::signal::windows::CtrlC);
+
+#[cfg(windows)]
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        tokio::signal::windows::ctrl_c().map(Self)
+    }
+
+    async fn next(&mut self) {
+        // `None` would mean that no signal can come any more.
+        let _ = self.0.recv().await;
+    }
 }
 
 impl From<DaemonError> for Failure {

@@ -20,7 +20,7 @@ fn unusable(path: &Path) -> impl FnOnce(io::Error) -> DaemonError {
 
 /// Makes the data directory and the one for temporary files, which is emptied of what a killed process left.
 pub(super) fn prepare(data: &Path) -> Result<PathBuf, DaemonError> {
-    fs::create_dir_all(data).map_err(unusable(data))?;
+    fs::create_dir_all(data).map_err(|source| DaemonError::Data { path: data.to_owned(), source })?;
     Ok(data.join("tmp"))
 }
 

@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use libp2p::Multiaddr;
 use tokio::net::TcpListener;
@@ -30,6 +30,9 @@ use node::RunningNode;
 /// Manifests that this node brought in and that wait to be announced. What does not fit is found by the catalog's
 /// reconciliation.
 const NEWS: usize = 1024;
+/// How long requests under way may go on once the node is told to stop: enough for a zip of usual size to a client on
+/// this machine, and less than anybody waits who pressed Ctrl-C. What takes longer is cut, and its client asks again.
+const GRACE: Duration = Duration::from_secs(2);
 
 /// Why a node cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +40,14 @@ pub enum DaemonError {
     /// A file of the data directory.
     #[error("{} cannot be used: {source}", path.display())]
     File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The data directory.
+    #[error("{} cannot be used as a data directory ({source}); choose another with --data", path.display())]
+    Data {
         /// Which.
         path: PathBuf,
         /// Why.
@@ -96,7 +107,14 @@ impl DaemonError {
     /// Whether the user should change the command line.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::ProxyList(_) | Self::Address { .. })
+        let address = |error: &SwarmError| {
+            matches!(error, SwarmError::ListenAddress { .. } | SwarmError::PeerAddress { .. })
+        };
+        match self {
+            Self::ProxyList(_) | Self::Address { .. } => true,
+            Self::Swarm(error) => address(error),
+            _ => false,
+        }
     }
 }
 
@@ -128,7 +146,7 @@ impl Daemon {
 
     async fn build(config: Config, stop: CancellationToken) -> Result<Self, DaemonError> {
         let (listen, peers) = (addresses("--swarm", &config.swarm)?, addresses("--peer", &config.peers)?);
-        let upstream = config.upstream.as_ref().map(upstream).transpose()?;
+        let upstream = config.upstream.as_ref().map(upstream).transpose()?.flatten();
         let tmp = files::prepare(&config.data)?;
         let dir = config.data.clone();
         let store = blocking(move || Store::open(&dir, StoreOptions::default()).map_err(DaemonError::from)).await?;
@@ -177,6 +195,7 @@ impl Daemon {
             store: store.clone(),
             swarm: swarm.clone(),
             mirror: mirror.clone(),
+            stop: stop.clone(),
         };
         let proxy = Proxy::new(mirror, Arc::new(node), &token);
         let serving = proxy.serve(http, stop.clone());
@@ -209,7 +228,11 @@ impl Daemon {
         let on_purpose = self.stop.is_cancelled();
         self.stop.cancel();
         files::retract(&self.data);
-        while self.parts.join_next().await.is_some() {}
+        let rest = async { while self.parts.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, rest).await.is_err() {
+            tracing::info!(after = ?GRACE, "requests still under way are cut");
+            self.parts.shutdown().await;
+        }
         self.store.close().await?;
         tracing::info!("node stopped");
         match first {
@@ -237,8 +260,8 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// The upstream client, and its list as text without passwords.
-fn upstream(choice: &UpstreamChoice) -> Result<(Upstream, String), DaemonError> {
+/// The upstream client, and its list as text without passwords; nothing for a list that says `off`.
+fn upstream(choice: &UpstreamChoice) -> Result<Option<(Upstream, String)>, DaemonError> {
     let list = match choice {
         UpstreamChoice::List(list) => ProxyList::parse(list)?,
         UpstreamChoice::GoEnv => {
@@ -249,11 +272,15 @@ fn upstream(choice: &UpstreamChoice) -> Result<(Upstream, String), DaemonError> 
             told.list
         }
     };
+    if list.is_off() {
+        tracing::info!("the upstream list says `off`: this node has only its peers");
+        return Ok(None);
+    }
     for proxy in list.plain_http() {
         tracing::warn!(%proxy, "an upstream without TLS: whoever is on the line sees what this site fetches");
     }
     let text = list.to_string();
-    Ok((Upstream::new(UpstreamOptions::new(list))?, text))
+    Ok(Some((Upstream::new(UpstreamOptions::new(list))?, text)))
 }
 
 fn go_env() -> Result<String, DaemonError> {

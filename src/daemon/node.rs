@@ -6,6 +6,7 @@ use std::time::Instant;
 use futures::future::BoxFuture;
 use libp2p::PeerId;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::admin::{PeerLine, SeedEvent, SeedRequest, Status, StoreLine};
 use crate::mirror::Mirror;
@@ -27,6 +28,8 @@ pub(super) struct RunningNode {
     pub(super) store: Store,
     pub(super) swarm: SwarmHandle,
     pub(super) mirror: Mirror,
+    /// Ends seed runs, which are no part of the node by themselves.
+    pub(super) stop: CancellationToken,
 }
 
 impl Node for RunningNode {
@@ -72,7 +75,7 @@ impl Node for RunningNode {
         }
         let (events, receiver) = mpsc::channel(EVENTS);
         let run = SeedRun::new(self.mirror.clone(), &request)?;
-        tokio::spawn(run.run(events));
+        tokio::spawn(self.stop.clone().run_until_cancelled_owned(run.run(events)));
         Ok(receiver)
     }
 }

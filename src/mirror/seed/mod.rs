@@ -36,6 +36,10 @@ pub struct SeedRun {
 struct Progress {
     events: mpsc::Sender<SeedEvent>,
     summary: SeedSummary,
+    /// go.mod files that reading the graphs brought: not to be counted as held when their turn comes.
+    graph_fetched: BTreeSet<ModuleVersion>,
+    /// Module versions that have been told as failed: not to be asked for and told again.
+    failed: BTreeSet<ModuleVersion>,
 }
 
 /// How a module version came to be held.
@@ -56,7 +60,7 @@ impl SeedRun {
     /// Runs to the end, whether or not anybody listens.
     pub async fn run(mut self, events: mpsc::Sender<SeedEvent>) {
         let before = self.mirror.intake().store().stats().disk_bytes;
-        let mut progress = Progress { events, summary: SeedSummary::default() };
+        let mut progress = Progress::new(events);
         let (zips, go_mods) = self.read_graphs(&mut progress).await;
         progress.summary.zips = zips.len() as u64;
         progress.summary.go_mods = go_mods.len() as u64;
@@ -87,7 +91,8 @@ impl SeedRun {
         let mut closures = std::mem::take(&mut self.plan.closures);
         for (path, query) in &self.plan.queries {
             match self.resolve(path, query).await {
-                Ok((module, go_mod)) => {
+                Ok((module, had, go_mod)) => {
+                    progress.graph_had(&module, had);
                     closures.extend(plan::closures_of(&module, &go_mod));
                     zips.insert(module);
                 }
@@ -107,14 +112,14 @@ impl SeedRun {
         (zips, go_mods)
     }
 
-    async fn resolve(&self, path: &ModulePath, query: &str) -> Result<(ModuleVersion, Bytes), SourceError> {
+    async fn resolve(&self, path: &ModulePath, query: &str) -> Result<(ModuleVersion, Had, Bytes), SourceError> {
         let version = match Version::parse(query) {
             Ok(version) => version,
             Err(_) => self.mirror.resolve_version(path, query).await?,
         };
         let module = ModuleVersion { path: path.clone(), version };
-        let go_mod = self.go_mod(&module).await?;
-        Ok((module, go_mod))
+        let (had, go_mod) = self.go_mod(&module).await?;
+        Ok((module, had, go_mod))
     }
 
     /// Walks one module graph to its end.
@@ -136,10 +141,13 @@ impl SeedRun {
                 under_way.push(async move { (self.go_mod(&module).await, module) });
             }
             match under_way.next().await {
-                Some((Ok(go_mod), module)) => closure.go_mod(&module, &go_mod),
+                Some((Ok((had, go_mod)), module)) => {
+                    closure.go_mod(&module, &go_mod);
+                    progress.graph_had(&module, had);
+                }
                 Some((Err(error), module)) => {
                     closure.failed(&module);
-                    progress.failed(module.to_string(), error.to_string()).await;
+                    progress.failed_module(module, error.to_string()).await;
                 }
                 None => break,
             }
@@ -153,11 +161,11 @@ impl SeedRun {
         Ok((needed.zips, needed.go_mods))
     }
 
-    async fn go_mod(&self, module: &ModuleVersion) -> Result<Bytes, SourceError> {
-        self.ensure(module, Level::GoMod).await?;
+    async fn go_mod(&self, module: &ModuleVersion) -> Result<(Had, Bytes), SourceError> {
+        let had = self.ensure(module, Level::GoMod).await?;
         let answer = self.mirror.file(module.clone(), Kind::GoMod, Reach::StoreOnly).await?;
         match answer.body {
-            Body::Bytes(bytes) => Ok(bytes),
+            Body::Bytes(bytes) => Ok((had, bytes)),
             Body::Zip(_) => Err(SourceError::Failed(format!("{module} has no go.mod"))),
         }
     }
@@ -171,18 +179,22 @@ impl SeedRun {
         progress: &mut Progress,
     ) {
         let total = modules.len() as u64;
+        let modules: Vec<_> = modules.into_iter().filter(|module| !progress.failed.contains(module)).collect();
+        let mut done = total - modules.len() as u64;
         let work = stream::iter(modules).map(|module| async move { (self.ensure(&module, level).await, module) });
         let mut work = std::pin::pin!(work.buffer_unordered(at_once));
-        let mut done = 0;
         while let Some((had, module)) = work.next().await {
             done += 1;
             match had {
+                Ok(Had::Before) if level == Level::GoMod && progress.graph_fetched.contains(&module) => {
+                    progress.summary.fetched += 1;
+                }
                 Ok(Had::Before) => progress.summary.held += 1,
                 Ok(Had::Now { zip_bytes }) => {
                     progress.summary.fetched += 1;
                     progress.summary.zip_bytes += zip_bytes;
                 }
-                Err(error) => progress.failed(module.to_string(), error.to_string()).await,
+                Err(error) => progress.failed_module(module, error.to_string()).await,
             }
             progress.at(phase, done, total);
         }
@@ -223,10 +235,28 @@ impl SeedRun {
 }
 
 impl Progress {
+    fn new(events: mpsc::Sender<SeedEvent>) -> Self {
+        let (graph_fetched, failed) = (BTreeSet::new(), BTreeSet::new());
+        Self { events, summary: SeedSummary::default(), graph_fetched, failed }
+    }
+
+    fn graph_had(&mut self, module: &ModuleVersion, had: Had) {
+        if let Had::Now { .. } = had {
+            self.graph_fetched.insert(module.clone());
+        }
+    }
+
     /// Says how far it is. News that nobody has room for is old news a moment later.
     fn at(&self, phase: &str, done: u64, total: u64) {
         let bytes = self.summary.zip_bytes;
         let _ = self.events.try_send(SeedEvent::Progress { phase: phase.into(), done, total, bytes });
+    }
+
+    async fn failed_module(&mut self, module: ModuleVersion, reason: String) {
+        let name = module.to_string();
+        if self.failed.insert(module) {
+            self.failed(name, reason).await;
+        }
     }
 
     async fn failed(&mut self, module: String, reason: String) {
