@@ -7,6 +7,7 @@ mod env;
 mod log;
 mod seed;
 mod seed_files;
+mod signals;
 mod status;
 mod up;
 

@@ -7,6 +7,7 @@ use futures::StreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::client::Client;
+use super::signals::Signals;
 use super::{DataArg, Failure, bytes_for_people, print, print_json, seed_files, small_runtime};
 use crate::admin::{SeedEvent, SeedSummary};
 
@@ -33,11 +34,13 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let request = seed_files::read(&args.what)?;
     small_runtime()?.block_on(async {
         let (client, _) = Client::connect(args.node.data.clone()).await?;
+        // Before the request goes out: from then on there is a run that a signal must not be thought to end.
+        let mut signals = Signals::listen()?;
         let response = client.seed(&request).await?;
         let mut show = Show::new(args.json);
         tokio::select! {
             followed = follow(response, &mut show, &client) => followed?,
-            _ = tokio::signal::ctrl_c() => {
+            () = signals.next() => {
                 show.bar.finish_and_clear();
                 return Err(left(&client));
             }

@@ -1,12 +1,12 @@
 //! `modswarm up`: a node in the foreground.
 
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::log::{self, Format};
+use super::signals::Signals;
 use super::{Failure, print};
 use crate::config::{Config, Raw};
 use crate::daemon::{Daemon, DaemonError};
@@ -111,43 +111,6 @@ async fn stop_on_signal(mut signals: Signals, stop: CancellationToken) {
     };
     tracing::warn!(why, "ended before everything had stopped in order; what was acknowledged is on disk");
     std::process::exit(1);
-}
-
-/// Ctrl-C and, where there is such a thing, SIGTERM.
-#[cfg(unix)]
-struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-#[cfg(windows)]
-struct Signals(tokio::signal::windows::CtrlC);
-
-#[cfg(windows)]
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        tokio::signal::windows::ctrl_c().map(Self)
-    }
-
-    async fn next(&mut self) {
-        // `None` would mean that no signal can come any more.
-        let _ = self.0.recv().await;
-    }
 }
 
 impl From<DaemonError> for Failure {

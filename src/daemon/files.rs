@@ -18,19 +18,21 @@ fn unusable(path: &Path) -> impl FnOnce(io::Error) -> DaemonError {
     move |source| DaemonError::File { path, source }
 }
 
-/// Makes the data directory and the one for temporary files, which is emptied of what a killed process left.
-pub(super) fn prepare(data: &Path) -> Result<PathBuf, DaemonError> {
-    fs::create_dir_all(data).map_err(|source| DaemonError::Data { path: data.to_owned(), source })?;
-    Ok(data.join("tmp"))
+/// Makes the data directory.
+pub(super) fn prepare(data: &Path) -> Result<(), DaemonError> {
+    fs::create_dir_all(data).map_err(|source| DaemonError::Data { path: data.to_owned(), source })
 }
 
-/// Empties the directory for temporary files; only to be called by the process that holds the store's lock.
-pub(super) fn fresh_tmp(tmp: &Path) -> Result<(), DaemonError> {
-    match fs::remove_dir_all(tmp) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(tmp)(error)),
+/// The directory for temporary files, emptied of what a killed process left; only to be called by the process that holds the
+/// store's lock.
+pub(super) fn fresh_tmp(data: &Path) -> Result<PathBuf, DaemonError> {
+    let tmp = data.join("tmp");
+    match fs::remove_dir_all(&tmp) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(unusable(&tmp)(error)),
         _ => {}
     }
-    fs::create_dir_all(tmp).map_err(unusable(tmp))
+    fs::create_dir_all(&tmp).map_err(unusable(&tmp))?;
+    Ok(tmp)
 }
 
 /// The node's identity, made at the first start.

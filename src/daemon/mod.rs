@@ -120,6 +120,13 @@ impl DaemonError {
 
 type Part = (&'static str, Result<(), String>);
 
+/// What a node is to reach, parsed.
+struct Outside {
+    listen: Vec<Multiaddr>,
+    peers: Vec<Multiaddr>,
+    upstream: Option<(Upstream, String)>,
+}
+
 /// A node that serves.
 pub struct Daemon {
     data: PathBuf,
@@ -137,20 +144,31 @@ impl Daemon {
     /// [`DaemonError`]: one sentence on what is in the way. Nothing is left running then.
     pub async fn start(config: Config, stop: CancellationToken) -> Result<Self, DaemonError> {
         let stop = stop.child_token();
-        let started = Self::build(config, stop.clone()).await;
+        let outside = Outside {
+            listen: addresses("--swarm", &config.swarm)?,
+            peers: addresses("--peer", &config.peers)?,
+            upstream: config.upstream.as_ref().map(upstream).transpose()?.flatten(),
+        };
+        files::prepare(&config.data)?;
+        let dir = config.data.clone();
+        let store = blocking(move || Store::open(&dir, StoreOptions::default()).map_err(DaemonError::from)).await?;
+        let started = Self::build(config, outside, store.clone(), stop.clone()).await;
         if started.is_err() {
             stop.cancel();
+            // The reason why there is no node is told; a store that does not close is the smaller news.
+            let _ = store.close().await;
         }
         started
     }
 
-    async fn build(config: Config, stop: CancellationToken) -> Result<Self, DaemonError> {
-        let (listen, peers) = (addresses("--swarm", &config.swarm)?, addresses("--peer", &config.peers)?);
-        let upstream = config.upstream.as_ref().map(upstream).transpose()?.flatten();
-        let tmp = files::prepare(&config.data)?;
-        let dir = config.data.clone();
-        let store = blocking(move || Store::open(&dir, StoreOptions::default()).map_err(DaemonError::from)).await?;
-        files::fresh_tmp(&tmp)?;
+    async fn build(
+        config: Config,
+        outside: Outside,
+        store: Store,
+        stop: CancellationToken,
+    ) -> Result<Self, DaemonError> {
+        let Outside { listen, peers, upstream } = outside;
+        let tmp = files::fresh_tmp(&config.data)?;
         let http = TcpListener::bind(config.http).await;
         let http = http.map_err(|source| DaemonError::Http { address: config.http, source })?;
         let address = http.local_addr().map_err(|source| DaemonError::Http { address: config.http, source })?;

@@ -120,14 +120,19 @@ impl Index {
             let retracted = tree("retracted")?;
             let (facts, meta) = (tree("facts")?, tree("meta")?);
             let store: [u8; 16] = key.check(b"index");
-            for (name, wanted) in [("format", FORMAT.to_le_bytes().as_slice()), ("store", store.as_slice())] {
-                match meta.get(name)? {
-                    Some(held) if held != wanted => return Ok(None),
-                    Some(_) => {}
-                    None if versions.is_empty() && facts.is_empty() && complete.is_empty() => {
-                        meta.insert(name, wanted)?;
-                    }
-                    None => return Ok(None),
+            let marks = [("format", &FORMAT.to_le_bytes()[..]), ("store", &store[..])];
+            let mut ours = true;
+            for (name, wanted) in marks {
+                ours &= meta.get(name)?.is_some_and(|held| held == wanted);
+            }
+            if !ours {
+                // A store gets its key with its first segment, so one that was closed before that has another key now.
+                if ![&versions, &manifests, &complete, &retracted, &facts].iter().all(|tree| tree.is_empty()) {
+                    return Ok(None);
+                }
+                meta.clear()?;
+                for (name, wanted) in marks {
+                    meta.insert(name, wanted)?;
                 }
             }
             Ok(Some(Self { db, versions, manifests, complete, retracted, facts, meta, path: path.into() }))

@@ -2,11 +2,16 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Stdio;
+
+use modswarm::admin::Status;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
 
 use crate::assert_fails;
 use crate::common::FixtureProxy;
-use crate::common::node::get;
-use crate::common::process::{ALONE, Ended, NodeProcess, READY, modswarm, output, run};
+use crate::common::node::{WATCHDOG, get};
+use crate::common::process::{ALONE, Ended, NodeProcess, READY, modswarm, output, run, signal};
 
 async fn up(data: &Path, more: &[&str]) -> Ended {
     run(&[&["up", "--data", data.to_str().unwrap(), "--no-mdns"], more].concat()).await
@@ -95,23 +100,20 @@ async fn stdout_has_the_ready_line_and_nothing_else() {
 #[tokio::test]
 async fn a_reader_that_leaves_after_the_ready_line_does_no_harm() {
     let dir = tempfile::tempdir().unwrap();
-    // The shell tells the pid of the node, which `exec` keeps; `head` ends after the line.
-    let flags = ALONE.join(" ");
-    let script = format!("(echo $$; exec \"$0\" up --data \"$1\" {flags}) | head -2");
-    let mut shell = tokio::process::Command::new("sh");
+    let script = format!("exec \"$0\" up --data \"$1\" {} | head -1", ALONE.join(" "));
+    let mut shell = Command::new("sh");
     shell.args(["-c", &script, env!("CARGO_BIN_EXE_modswarm"), dir.path().to_str().unwrap()]);
-    let mut child = shell.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().unwrap();
-    let mut stdout = tokio::io::BufReader::new(child.stdout.take().unwrap());
-    let mut text = String::new();
-    let read = tokio::io::AsyncReadExt::read_to_string(&mut stdout, &mut text);
-    tokio::time::timeout(crate::common::node::WATCHDOG, read).await.expect("head never ended").unwrap();
-    let goproxy = text.lines().find_map(|line| line.strip_prefix(READY)).unwrap();
+    let mut shell = shell.stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true).spawn().unwrap();
+    let mut line = String::new();
+    let mut stdout = BufReader::new(shell.stdout.take().unwrap());
+    tokio::time::timeout(WATCHDOG, stdout.read_line(&mut line)).await.expect("the node never got ready").unwrap();
+    let goproxy = line.trim_end().strip_prefix(READY).unwrap();
     let served = get(&format!("{goproxy}/-/status")).await;
     assert_eq!(served.status, 200);
-    let pid = serde_json::from_slice::<modswarm::admin::Status>(&served.body).unwrap().pid;
-    crate::common::process::signal(pid, "TERM").await;
-    let ended = tokio::time::timeout(crate::common::node::WATCHDOG, child.wait()).await.expect("it never ended");
-    assert!(ended.unwrap().success());
+    signal(serde_json::from_slice::<Status>(&served.body).unwrap().pid, "TERM").await;
+    // The shell ends when all of the pipe have.
+    assert!(tokio::time::timeout(WATCHDOG, shell.wait()).await.expect("the node never ended").unwrap().success());
+    assert!(!dir.path().join("node.json").exists());
 }
 
 #[tokio::test]

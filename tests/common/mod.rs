@@ -16,6 +16,7 @@ use std::cmp::Ordering;
 use std::io::{Cursor, Write};
 
 use bytes::Bytes;
+use modswarm::domain::dirhash::H1;
 use zip::write::SimpleFileOptions;
 
 pub use proxy::{Fault, FixtureProxy, Request, Validator};
@@ -61,6 +62,14 @@ pub fn make_module(path: &str, version: &str, files: &[(&str, &[u8])]) -> Fixtur
         go_mod: go_mod.into(),
         info: format!(r#"{{"Version":"{version}","Time":"{TIME}"}}"#).into(),
     }
+}
+
+/// The go.sum lines of a version: of its zip and of its go.mod.
+pub fn sum_lines(module: &FixtureModule) -> [String; 2] {
+    let FixtureModule { path, version, .. } = module;
+    let zip = H1::of_zip(&module.zip.to_vec()).unwrap();
+    let go_mod = H1::of_go_mod(&module.go_mod);
+    [format!("{path} {version} {zip}\n"), format!("{path} {version}/go.mod {go_mod}\n")]
 }
 
 /// Bytes that look random and do not compress, so that a zip of them is about as long; the same for the same `seed`.

@@ -56,6 +56,18 @@ async fn an_index_of_garbage_is_set_aside_and_made_again_and_few_are_kept() {
 }
 
 #[tokio::test]
+async fn a_store_without_segments_is_opened_again_and_again_without_a_word() {
+    let bench = Bench::new();
+    for _ in 0..3 {
+        bench.open().close().await.unwrap();
+    }
+    assert!(!bench.dir.path().join("index.bad-1").exists());
+    let manifest = filled(&bench).await;
+    assert_filled(&bench.open(), &manifest);
+    assert!(!bench.dir.path().join("index.bad-1").exists());
+}
+
+#[tokio::test]
 async fn an_index_of_another_store_is_set_aside() {
     let (bench, other) = (Bench::new(), Bench::new());
     let manifest = filled(&bench).await;
