@@ -35,8 +35,6 @@ pub(super) struct RunningNode {
 impl Node for RunningNode {
     fn status(&self) -> BoxFuture<'_, Status> {
         let stats = self.store.stats();
-        // Nothing is missing of a version that is known by its go.mod only, so the store counts it as complete.
-        let go_mods = stats.manifests.saturating_sub(stats.with_zip);
         let peers = self.swarm.peers();
         let peers = peers.iter().map(|peer| PeerLine {
             id: peer.id.to_string(),
@@ -57,8 +55,8 @@ impl Node for RunningNode {
             peers: peers.collect(),
             store: StoreLine {
                 versions: stats.manifests,
-                zips: stats.complete.saturating_sub(go_mods),
-                go_mods,
+                zips: stats.held_zips,
+                go_mods: stats.manifests.saturating_sub(stats.with_zip),
                 blobs: stats.blobs,
                 disk_bytes: stats.disk_bytes,
             },

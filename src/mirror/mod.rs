@@ -139,8 +139,11 @@ impl Mirror {
                     return Ok(());
                 }
                 Err(error) => {
-                    if !matches!(error, SourceError::Miss(_)) {
-                        tracing::warn!(module = %want.module, from = source.name(), %error, "not obtained");
+                    tracing::debug!(module = %want.module, from = source.name(), %error, "not obtained");
+                    // That somebody lies or that the disk fails is news also when the next source has it; the rest is for the
+                    // one who asked, who has a better place to tell it.
+                    if matches!(error, SourceError::Forged(_) | SourceError::Local(_)) {
+                        tracing::warn!(module = %want.module, from = source.name(), %error, "refused");
                     }
                     worst = graver(worst, error);
                 }

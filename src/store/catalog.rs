@@ -92,6 +92,10 @@ impl Row {
             complete: manifest.zip.is_none() && matches!(manifest.go_mod, GoMod::Inline(_)),
         }
     }
+
+    fn holds_zip(&self) -> bool {
+        self.complete && self.zip_h1.is_some()
+    }
 }
 
 /// What to do with `offered` where `held` is held.
@@ -127,6 +131,7 @@ pub(super) struct Counts {
     pub(super) manifests: u64,
     pub(super) with_zip: u64,
     pub(super) complete: u64,
+    pub(super) held_zips: u64,
 }
 
 impl Default for Ids {
@@ -145,6 +150,7 @@ impl Ids {
             self.counts.manifests += 1;
             self.counts.with_zip += u64::from(row.zip_h1.is_some());
             self.counts.complete += u64::from(row.complete);
+            self.counts.held_zips += u64::from(row.holds_zip());
         }
     }
 
@@ -156,6 +162,7 @@ impl Ids {
             self.counts.manifests -= 1;
             self.counts.with_zip -= u64::from(row.zip_h1.is_some());
             self.counts.complete -= u64::from(row.complete);
+            self.counts.held_zips -= u64::from(row.holds_zip());
         }
     }
 
@@ -206,7 +213,7 @@ mod tests {
         rows.iter().rev().for_each(|row| back.insert(row));
         back.insert(&rows[3]);
         assert_eq!((there.digests(), there.all()), (back.digests(), back.all()));
-        assert_eq!(there.counts, Counts { manifests: 200, with_zip: 100, complete: 0 });
+        assert_eq!(there.counts, Counts { manifests: 200, with_zip: 100, complete: 0, held_zips: 0 });
         back.remove(&rows[7]);
         let differ = (0..256).filter(|at| there.digests()[*at] != back.digests()[*at]).collect::<Vec<_>>();
         assert_eq!((differ, back.bucket(7), there.bucket(7)), (vec![7], vec![], vec![rows[7].id]));

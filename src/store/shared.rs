@@ -40,8 +40,10 @@ pub struct Stats {
     pub manifests: u64,
     /// Manifests with a zip.
     pub with_zip: u64,
-    /// Manifests of which everything is here.
+    /// Manifests of which everything is here; one without a zip needs no more than itself.
     pub complete: u64,
+    /// Manifests whose zip is here.
+    pub held_zips: u64,
     /// Batches written since the start, each with one fsync.
     pub batches: u64,
     /// Damaged records and places that were found since the start.
@@ -214,6 +216,7 @@ impl Shared {
             manifests: counts.manifests,
             with_zip: counts.with_zip,
             complete: counts.complete,
+            held_zips: counts.held_zips,
             batches: self.batches.load(Ordering::Relaxed),
             damaged: self.gaps,
             ..Stats::default()

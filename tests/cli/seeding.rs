@@ -241,7 +241,7 @@ async fn a_node_that_is_killed_in_the_middle_goes_on_where_it_was() {
         async move { crate::common::process::output(&mut command).await }
     });
     let (upstream, node) = (&site.upstream, &site.node);
-    node.wait_until(|status| status.store.complete == 2 && upstream.count(B_ZIP) == 1).await;
+    node.wait_until(|status| status.store.zips == 2 && upstream.count(B_ZIP) == 1).await;
     assert_eq!(site.node.end("KILL").await.code, None);
     let watched = watching.await.unwrap();
     assert_fails(&watched, 1, &["stopped before it was done", "seed again"]);

@@ -144,6 +144,6 @@ async fn ctrl_c_in_a_seed_command_ends_the_watching_and_not_the_run() {
     assert_eq!((ended.status.code(), ended.stdout.len()), (Some(1), 0), "{told}");
     assert!(told.contains("the node goes on seeding") && told.contains(node.data()), "{told}");
     upstream.release(100);
-    node.wait_until(|status| status.store.complete == 1).await;
+    node.wait_until(|status| status.store.zips == 1).await;
     assert_eq!(upstream.count(ZIP), 1);
 }
