@@ -44,7 +44,9 @@ fn query(argument: &str, name: &str) -> Result<String, Failure> {
     };
     ModulePath::parse(path).map_err(|why| Failure::usage(why.to_string()))?;
     if query.is_empty() {
-        return Err(Failure::usage(format!("{argument} has nothing after the @: write {argument}latest, for instance")));
+        return Err(Failure::usage(format!(
+            "{argument} has nothing after the @: write {argument}latest, for instance"
+        )));
     }
     Ok(argument.to_owned())
 }

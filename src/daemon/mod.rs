@@ -107,9 +107,8 @@ impl DaemonError {
     /// Whether the user should change the command line.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        let address = |error: &SwarmError| {
-            matches!(error, SwarmError::ListenAddress { .. } | SwarmError::PeerAddress { .. })
-        };
+        let address =
+            |error: &SwarmError| matches!(error, SwarmError::ListenAddress { .. } | SwarmError::PeerAddress { .. });
         match self {
             Self::ProxyList(_) | Self::Address { .. } => true,
             Self::Swarm(error) => address(error),

@@ -12,7 +12,8 @@ use crate::common::{FixtureProxy, make_module};
 
 async fn all_commands(data: &Path, mut check: impl FnMut(&Ended)) {
     let data = data.to_str().unwrap();
-    for command in [&["status"][..], &["status", "--json"], &["env"], &["env", "--json"], &["seed", "example.com/m@latest"]]
+    for command in
+        [&["status"][..], &["status", "--json"], &["env"], &["env", "--json"], &["seed", "example.com/m@latest"]]
     {
         check(&run(&[command, &["--data", data]].concat()).await);
     }

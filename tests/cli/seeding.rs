@@ -155,10 +155,12 @@ async fn what_does_not_have_the_hash_of_the_go_sum_is_refused_and_not_stored() {
     let [b_zip, _] = sum_lines(&site.modules[2]);
     let [other_zip, _] = sum_lines(&site.modules[3]);
     let wrong_hash = other_zip.split(' ').next_back().unwrap();
-    std::fs::write(site.path("app/go.sum"), right.replace(&b_zip, &format!("example.com/b v1.1.0 {wrong_hash}"))).unwrap();
+    std::fs::write(site.path("app/go.sum"), right.replace(&b_zip, &format!("example.com/b v1.1.0 {wrong_hash}")))
+        .unwrap();
     let refused = seed(&site.node, &site.app()).await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
-    for words in ["failed: example.com/b@v1.1.0", "go.sum says", wrong_hash.trim(), "1 module version could not be had"] {
+    for words in ["failed: example.com/b@v1.1.0", "go.sum says", wrong_hash.trim(), "1 module version could not be had"]
+    {
         assert!(refused.stderr.contains(words), "{words:?} is not in {}", refused.stderr);
     }
     assert!(refused.stdout.contains("1 failed"), "{}", refused.stdout);
