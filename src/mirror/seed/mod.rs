@@ -43,6 +43,7 @@ struct Progress {
 }
 
 /// How a module version came to be held.
+#[derive(Clone, Copy)]
 enum Had {
     Before,
     Now { zip_bytes: u64 },
