@@ -100,7 +100,8 @@ pub struct Config {
     pub mdns: bool,
     /// Name of the office, if it was given.
     pub office: Option<String>,
-    /// Checksum databases, in GOSUMDB's syntax; empty means the go command's own.
+    /// Checksum databases whose proofs this node demands and serves, in GOSUMDB's syntax; none (or `off`) takes what is
+    /// not proven.
     pub sumdb: Vec<String>,
 }
 

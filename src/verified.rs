@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use crate::domain::blob::{BlobId, MAX_BLOB};
 use crate::domain::codec::CodecError;
-use crate::domain::manifest::{Envelope, Manifest, ManifestError, ManifestId};
+use crate::domain::manifest::{Envelope, Manifest, ManifestError, ManifestId, Proof};
+use crate::domain::trust::{Trust, TrustError};
 
 /// Bytes that are not what they were said to be. The one who sent them is at fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +37,9 @@ pub enum Forged {
         /// The id that came.
         got: ManifestId,
     },
+    /// A manifest whose proof is missing or does not hold.
+    #[error("a manifest is not to be believed: {0}")]
+    Unproven(#[from] TrustError),
 }
 
 /// A blob whose bytes hash to its name.
@@ -84,18 +88,26 @@ impl VerifiedBlob {
 pub struct VerifiedManifest {
     id: ManifestId,
     manifest: Manifest,
+    proof: Proof,
     envelope: Bytes,
 }
 
 impl VerifiedManifest {
-    /// Checks an encoded [`Envelope`].
+    /// Checks an encoded [`Envelope`] by the rule of this node.
     ///
     /// # Errors
     /// [`Forged`] says what is wrong with it.
-    pub fn check(envelope: Bytes) -> Result<Self, Forged> {
-        let decoded = Envelope::decode(&envelope)?;
-        let manifest = Manifest::decode(&decoded.manifest)?;
-        Ok(Self { id: BlobId::of(&decoded.manifest), manifest, envelope })
+    pub fn check(envelope: Bytes, trust: &Trust) -> Result<Self, Forged> {
+        let Envelope { manifest: bytes, proof } = Envelope::decode(&envelope)?;
+        let manifest = Manifest::decode(&bytes)?;
+        trust.check(&manifest, &proof)?;
+        Ok(Self { id: BlobId::of(&bytes), manifest, proof, envelope })
+    }
+
+    /// The proof that it carries; on a node that is open to unproven manifests nobody has checked it.
+    #[must_use]
+    pub fn proof(&self) -> &Proof {
+        &self.proof
     }
 
     /// The id.

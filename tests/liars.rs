@@ -82,7 +82,7 @@ async fn a_zip_that_does_not_have_the_h1_of_its_manifest_is_not_served_and_the_r
     let liar = Liar::start().await;
     // The manifest claims the hash of the right zip, and its recipe gives another.
     liar.offer(&wrong, |manifest| manifest.zip.as_mut().unwrap().h1 = H1::of_zip(&right.zip.to_vec()).unwrap());
-    let node = TestNode::start(NodeOptions { upstream: None, peers: vec![liar.address.clone()] }).await;
+    let node = TestNode::start(NodeOptions { peers: vec![liar.address.clone()], ..NodeOptions::default() }).await;
     node.wait_for(1, 1).await;
     let got = node.get(ZIP).await;
     assert_eq!(got.status, 503, "{}", got.text());
@@ -93,6 +93,7 @@ async fn a_zip_that_does_not_have_the_h1_of_its_manifest_is_not_served_and_the_r
     let seed = TestNode::start(NodeOptions {
         upstream: Some(upstream.url()),
         peers: vec![node.peer_address.clone(), liar.address.clone()],
+        ..NodeOptions::default()
     })
     .await;
     assert_eq!(seed.get(ZIP).await.body, right.zip, "a seed that meets the liar first still gets it right");
@@ -106,7 +107,7 @@ async fn a_zip_that_does_not_have_the_h1_of_its_manifest_is_not_served_and_the_r
 async fn a_zip_with_another_blake3_than_its_manifest_is_not_served() {
     let liar = Liar::start().await;
     liar.offer(&lib(b"package lib\n"), |manifest| manifest.zip.as_mut().unwrap().blake3 = [7; 32]);
-    let node = TestNode::start(NodeOptions { upstream: None, peers: vec![liar.address.clone()] }).await;
+    let node = TestNode::start(NodeOptions { peers: vec![liar.address.clone()], ..NodeOptions::default() }).await;
     node.wait_for(1, 1).await;
     assert_eq!(node.get(ZIP).await.status, 503);
     assert_eq!(node.status().await.store.zips, 0);
@@ -118,10 +119,11 @@ async fn a_manifest_whose_go_mod_has_another_hash_never_enters_the_catalog() {
     liar.offer(&lib(b"package lib\n"), |manifest| manifest.go_mod_h1 = H1::from_bytes([1; 32]));
     let honest = make_module("example.com/honest", "v1.0.0", &[("a.go", b"package a\n")]);
     liar.offer(&honest, |_| {});
-    let node = TestNode::start(NodeOptions { upstream: None, peers: vec![liar.address.clone()] }).await;
+    let node = TestNode::start(NodeOptions { peers: vec![liar.address.clone()], ..NodeOptions::default() }).await;
     node.wait_for(1, 1).await;
     let got = node.get("/example.com/lib/@v/v1.0.0.mod").await;
-    assert_eq!(got.status, 404, "{}", got.text());
+    assert_eq!(got.status, 503, "a forgery is no miss: {}", got.text());
+    assert!(got.text().contains("its go.mod does not have the hash it claims"), "{}", got.text());
     assert_eq!(node.get("/example.com/lib/@v/list").await.status, 404);
 }
 
@@ -129,7 +131,7 @@ async fn a_manifest_whose_go_mod_has_another_hash_never_enters_the_catalog() {
 async fn a_recipe_that_promises_more_bytes_than_its_manifest_is_refused() {
     let liar = Liar::start().await;
     liar.offer(&lib(b"package lib\n"), |manifest| manifest.zip.as_mut().unwrap().len += 1);
-    let node = TestNode::start(NodeOptions { upstream: None, peers: vec![liar.address.clone()] }).await;
+    let node = TestNode::start(NodeOptions { peers: vec![liar.address.clone()], ..NodeOptions::default() }).await;
     node.wait_for(1, 1).await;
     let got = node.get(ZIP).await;
     assert_eq!(got.status, 503, "{}", got.text());

@@ -33,7 +33,7 @@ pub(super) struct Args {
     /// Where to fetch what the site does not have: a GOPROXY list, or `go-env` for what `go env GOPROXY` says here.
     #[arg(long, value_name = "URL-LIST")]
     upstream: Option<String>,
-    /// A checksum database in GOSUMDB's syntax; may be repeated.
+    /// Take only what this checksum database proves, and answer for it (GOSUMDB's syntax; may be repeated).
     #[arg(long, value_name = "GOSUMDB")]
     sumdb: Vec<String>,
     /// How old a list or another mutable answer may be [default: 60s].

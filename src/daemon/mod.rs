@@ -17,14 +17,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::NodeFile;
 use crate::config::{Config, UpstreamChoice};
+use crate::domain::sumdb::{SpecError, SumdbSpec};
+use crate::mirror::databases::{self, Databases};
 use crate::mirror::source::Source;
 use crate::mirror::{FromPeers, FromUpstream, Intake, Mirror, MirrorOptions};
 use crate::proxy::Proxy;
 use crate::store::{Store, StoreError, StoreOptions};
+use crate::sumdb::ClientError;
 use crate::swarm::{self, SwarmConfig, SwarmError};
 use crate::sync::{self, Sync};
 use crate::transfer::{self, AlreadyServing, Fetcher, ServeLimits, Traffic};
-use crate::upstream::{BadProxyList, ProxyList, Upstream, UpstreamError, UpstreamOptions};
+use crate::upstream::{BadProxyList, ProxyList, ProxyUrl, Upstream, UpstreamError, UpstreamOptions};
 use node::RunningNode;
 
 /// Manifests that this node brought in and that wait to be announced. What does not fit is found by the catalog's
@@ -68,6 +71,15 @@ pub enum DaemonError {
     /// The upstream client.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+    /// A checksum database that is not one.
+    #[error("--sumdb is not usable: {0}")]
+    Spec(#[from] SpecError),
+    /// Two checksum databases of one name.
+    #[error("--sumdb names {0} twice: one of the two keys is enough")]
+    Twice(String),
+    /// What is stored of a checksum database.
+    #[error(transparent)]
+    Sumdb(#[from] ClientError),
     /// `go env GOPROXY` could not be asked.
     #[error("--upstream go-env asks the go command, and that failed: {0}; install Go or write the list out")]
     GoEnv(String),
@@ -110,7 +122,7 @@ impl DaemonError {
         let address =
             |error: &SwarmError| matches!(error, SwarmError::ListenAddress { .. } | SwarmError::PeerAddress { .. });
         match self {
-            Self::ProxyList(_) | Self::Address { .. } => true,
+            Self::ProxyList(_) | Self::Address { .. } | Self::Spec(_) | Self::Twice(_) => true,
             Self::Swarm(error) => address(error),
             _ => false,
         }
@@ -123,7 +135,8 @@ type Part = (&'static str, Result<(), String>);
 struct Outside {
     listen: Vec<Multiaddr>,
     peers: Vec<Multiaddr>,
-    upstream: Option<(Upstream, String)>,
+    upstream: Option<(Arc<Upstream>, String)>,
+    specs: Vec<SumdbSpec>,
 }
 
 /// A node that serves.
@@ -143,10 +156,12 @@ impl Daemon {
     /// [`DaemonError`]: one sentence on what is in the way. Nothing is left running then.
     pub async fn start(config: Config, stop: CancellationToken) -> Result<Self, DaemonError> {
         let stop = stop.child_token();
+        let specs = sumdb_specs(&config.sumdb)?;
         let outside = Outside {
             listen: addresses("--swarm", &config.swarm)?,
             peers: addresses("--peer", &config.peers)?,
-            upstream: config.upstream.as_ref().map(upstream).transpose()?.flatten(),
+            upstream: config.upstream.as_ref().map(|choice| upstream(choice, &specs)).transpose()?.flatten(),
+            specs,
         };
         files::prepare(&config.data)?;
         let dir = config.data.clone();
@@ -166,8 +181,16 @@ impl Daemon {
         store: Store,
         stop: CancellationToken,
     ) -> Result<Self, DaemonError> {
-        let Outside { listen, peers, upstream } = outside;
+        let Outside { listen, peers, upstream, specs } = outside;
         let tmp = files::fresh_tmp(&config.data)?;
+        let databases = Databases::open(&specs, &store, upstream.as_ref().map(|(upstream, _)| upstream)).await?;
+        let aside = databases::admit(&store, databases.trust()).await?;
+        if aside > 0 {
+            tracing::warn!(
+                aside,
+                "module versions without a proof were set aside: seed them again to have them proven"
+            );
+        }
         let http = TcpListener::bind(config.http).await;
         let http = http.map_err(|source| DaemonError::Http { address: config.http, source })?;
         let address = http.local_addr().map_err(|source| DaemonError::Http { address: config.http, source })?;
@@ -186,7 +209,7 @@ impl Daemon {
         parts.spawn(async move { ("transfer", serving.await.map_err(|why| why.to_string())) });
 
         let (bell, news) = mpsc::channel(NEWS);
-        let intake = Intake::new(store.clone(), Some(bell));
+        let intake = Intake::new(store.clone(), databases, Some(bell));
         let mut sources: Vec<Arc<dyn Source>> = vec![Arc::new(FromPeers::new(fetcher.clone()))];
         let upstream_text = upstream.as_ref().map(|(_, text)| text.clone());
         if let Some((upstream, _)) = upstream {
@@ -277,8 +300,26 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
+/// The checksum databases, each once; `off` alone, or none at all, is an open node.
+fn sumdb_specs(texts: &[String]) -> Result<Vec<SumdbSpec>, DaemonError> {
+    if let [only] = texts
+        && only.trim() == "off"
+    {
+        return Ok(Vec::new());
+    }
+    let mut specs: Vec<SumdbSpec> = Vec::new();
+    for text in texts {
+        let spec = SumdbSpec::parse(text)?;
+        if specs.iter().any(|other| other.name() == spec.name()) {
+            return Err(DaemonError::Twice(spec.name().into()));
+        }
+        specs.push(spec);
+    }
+    Ok(specs)
+}
+
 /// The upstream client, and its list as text without passwords; nothing for a list that says `off`.
-fn upstream(choice: &UpstreamChoice) -> Result<Option<(Upstream, String)>, DaemonError> {
+fn upstream(choice: &UpstreamChoice, specs: &[SumdbSpec]) -> Result<Option<(Arc<Upstream>, String)>, DaemonError> {
     let list = match choice {
         UpstreamChoice::List(list) => ProxyList::parse(list)?,
         UpstreamChoice::GoEnv => {
@@ -297,7 +338,13 @@ fn upstream(choice: &UpstreamChoice) -> Result<Option<(Upstream, String)>, Daemo
         tracing::warn!(%proxy, "an upstream without TLS: whoever is on the line sees what this site fetches");
     }
     let text = list.to_string();
-    Ok(Some((Upstream::new(UpstreamOptions::new(list))?, text)))
+    let mut options = UpstreamOptions::new(list);
+    for spec in specs {
+        if let Some(url) = spec.url() {
+            options.sumdb_urls.insert(spec.name().into(), ProxyUrl::parse(url)?);
+        }
+    }
+    Ok(Some((Arc::new(Upstream::new(options)?), text)))
 }
 
 fn go_env() -> Result<String, DaemonError> {

@@ -11,6 +11,7 @@ use super::codec::{self, CodecError};
 use super::dirhash::H1;
 use super::module::{BadModule, ModulePath, ModuleVersion, Version};
 use super::recipe::MAX_PAGES;
+use super::sumdb::SumdbProof;
 
 /// The version byte that every encoded manifest starts with.
 pub const FORMAT: u8 = 1;
@@ -72,11 +73,13 @@ pub struct ZipRef {
     pub pages: Vec<BlobId>,
 }
 
-/// Why a node may believe a manifest.
+/// Why a node may believe a manifest. Which of these it does believe is for [`Trust`](super::trust::Trust) to say.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
 pub enum Proof {
     /// Nothing but the word of the one who sent it.
     None,
+    /// A checksum database has recorded its hashes.
+    Sumdb(SumdbProof),
 }
 
 /// A manifest on its way, in a store or on the wire: encoded manifest and proof.
@@ -208,6 +211,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::tlog::Hash;
 
     fn sample() -> Manifest {
         let go_mod = b"module m.example/a\n".to_vec();
@@ -242,6 +246,30 @@ mod tests {
             "the encoding of manifests has changed: every manifest id would be another"
         );
         assert_eq!(Manifest::decode(&golden), Ok(manifest));
+    }
+
+    #[test]
+    fn an_envelope_with_a_proof_stays_as_it_is() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/envelope-proof-v1.bin");
+        let envelope = Envelope {
+            manifest: sample().encode(),
+            proof: Proof::Sumdb(SumdbProof {
+                database: "sum.example".into(),
+                index: 300,
+                record: b"m.example/a v1.0.0 h1:AQE=\n".to_vec(),
+                path: vec![Hash::from_bytes([5; 32]), Hash::from_bytes([6; 32])],
+                head: b"go.sum database tree\n".to_vec(),
+            }),
+        };
+        if std::env::var_os("MODSWARM_BLESS").is_some() {
+            std::fs::write(path, envelope.encode()).unwrap();
+        }
+        let golden = std::fs::read(path).unwrap();
+        assert!(golden == envelope.encode(), "the encoding of proofs has changed: no other node could read them");
+        assert_eq!(Envelope::decode(&golden), Ok(envelope));
+        let unproven = Envelope { manifest: vec![1, 2], proof: Proof::None };
+        assert_eq!(unproven.encode(), [2, 1, 2, 0], "an envelope without a proof is as it always was");
+        assert_eq!(Envelope::decode(&[2, 1, 2, 2]), Err(CodecError::Malformed), "a proof of a kind that is not known");
     }
 
     #[test]

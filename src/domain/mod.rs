@@ -17,4 +17,5 @@ pub mod recipe;
 pub mod request;
 pub mod sumdb;
 pub mod tlog;
+pub mod trust;
 pub mod zip;

@@ -52,15 +52,19 @@ impl FromPeers {
     /// Asks every connected peer for the manifest of a version that the catalog does not have, or has without its zip.
     async fn ask_around(&self, want: &Want, intake: &Intake) -> Result<Held, SourceError> {
         let asked = self.fetcher.lookup(&want.module).await;
+        let mut refused = None;
         for (peer, envelope) in asked.found {
-            match VerifiedManifest::check(envelope) {
+            match VerifiedManifest::check(envelope, intake.trust()) {
                 Ok(manifest) if manifest.manifest().module == want.module => {
                     if let Err(error) = intake.accept(manifest).await {
                         tracing::warn!(%peer, module = %want.module, %error, "manifest refused");
                     }
                 }
                 Ok(_) => self.fetcher.blame(peer, &"it answered a lookup with another module"),
-                Err(error) => self.fetcher.blame(peer, &error),
+                Err(error) => {
+                    self.fetcher.blame(peer, &error);
+                    refused = Some(format!("what peer {peer} has as {} was refused: {error}", want.module));
+                }
             }
         }
         match known(&want.module, intake).await? {
@@ -69,7 +73,11 @@ impl FromPeers {
                 "this site has only the go.mod of {}, not its zip: seed it on a node that has an upstream",
                 want.module
             ))),
-            None => Err(SourceError::Miss(format!("no node of this site has {}", want.module))),
+            // That somebody lies is no proof that nobody has it.
+            None => Err(match refused {
+                Some(why) => SourceError::Forged(why),
+                None => SourceError::Miss(format!("no node of this site has {}", want.module)),
+            }),
         }
     }
 

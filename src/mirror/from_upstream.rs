@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::databases::Proven;
 use super::intake::Intake;
 use super::source::{Level, Resolved, Source, SourceError, Want, Work};
 use crate::domain::blob::{BlobId, MAX_BLOB};
@@ -27,14 +29,21 @@ const QUEUE: usize = 2;
 
 /// A GOPROXY list as a source.
 pub struct FromUpstream {
-    upstream: Upstream,
+    upstream: Arc<Upstream>,
     tmp: PathBuf,
+}
+
+/// A hash that bytes must have, and who says so.
+#[derive(Clone)]
+pub(super) struct Expected {
+    h1: H1,
+    by: String,
 }
 
 impl FromUpstream {
     /// Zips are downloaded to unnamed files in `tmp` before they are checked.
     #[must_use]
-    pub fn new(upstream: Upstream, tmp: PathBuf) -> Self {
+    pub fn new(upstream: Arc<Upstream>, tmp: PathBuf) -> Self {
         Self { upstream, tmp }
     }
 
@@ -59,24 +68,48 @@ impl FromUpstream {
     async fn fetch(&self, want: &Want, intake: &Intake) -> Result<(), SourceError> {
         let module = want.module.clone();
         let held = intake.blocking(move |store| store.manifest(&module)).await?;
-        let held = held.map(|held| held.manifest);
-        let (info, go_mod) = self.small_parts(want, held.as_deref()).await?;
+        let (info, go_mod) = self.small_parts(want, held.as_ref().map(|held| &*held.manifest)).await?;
+        // Not before the upstream has it: a database should not be told of what does not exist or is private.
+        let proven = intake.databases().prove(&want.module, held.as_ref()).await?;
         let go_mod_h1 = H1::of_go_mod(&go_mod);
-        expect(&want.module, "go.mod", want.go_mod_h1, go_mod_h1)?;
+        expect(&want.module, "go.mod", &go_mods_of(want, proven.as_ref()), go_mod_h1)?;
         let zip = match want.level {
             Level::GoMod => None,
-            Level::Zip => Some(self.fetch_zip(want, intake).await?),
+            Level::Zip => Some(self.fetch_zip(want, zips_of(want, proven.as_ref())?, intake).await?),
         };
         let go_mod = store_go_mod(go_mod, intake).await?;
         let manifest = Manifest { module: want.module.clone(), info: info.into(), go_mod, go_mod_h1, zip };
-        intake.publish(&manifest, Proof::None).await?;
+        intake.publish(&manifest, proven.map_or(Proof::None, |proven| Proof::Sumdb(proven.proof))).await?;
         Ok(())
     }
 
-    async fn fetch_zip(&self, want: &Want, intake: &Intake) -> Result<ZipRef, SourceError> {
+    async fn fetch_zip(&self, want: &Want, expected: Vec<Expected>, intake: &Intake) -> Result<ZipRef, SourceError> {
         let zip = self.upstream.zip(&want.module, &self.tmp).await.map_err(outside)?;
-        ingest_zip(&want.module, zip.into_file(), want.zip_h1, intake).await
+        ingest_zip(&want.module, zip.into_file(), expected, intake).await
     }
+}
+
+/// What the go.mod must hash to, by the one who asks and by the database.
+fn go_mods_of(want: &Want, proven: Option<&Proven>) -> Vec<Expected> {
+    let asked = want.go_mod_h1.map(|h1| Expected { h1, by: "go.sum".into() });
+    let recorded = proven.map(|it| Expected { h1: it.record.go_mod_h1, by: it.proof.database.clone() });
+    asked.into_iter().chain(recorded).collect()
+}
+
+/// What the zip must hash to. Known before its first byte comes, so that of another one nothing is ever stored.
+fn zips_of(want: &Want, proven: Option<&Proven>) -> Result<Vec<Expected>, SourceError> {
+    let mut expected: Vec<Expected> = want.zip_h1.map(|h1| Expected { h1, by: "go.sum".into() }).into_iter().collect();
+    if let Some(Proven { proof, record }) = proven {
+        let Some(h1) = record.zip_h1 else {
+            return Err(SourceError::Refused(format!(
+                "{} has recorded only the go.mod of {}: its zip cannot be proven and is not taken",
+                proof.database, want.module
+            )));
+        };
+        expect(&want.module, "recorded zip", &expected, h1)?;
+        expected.push(Expected { h1, by: proof.database.clone() });
+    }
+    Ok(expected)
 }
 
 impl Source for FromUpstream {
@@ -132,12 +165,12 @@ fn own_blob(bytes: Bytes) -> Result<VerifiedBlob, SourceError> {
 pub(super) async fn ingest_zip(
     module: &ModuleVersion,
     file: File,
-    expected: Option<H1>,
+    expected: Vec<Expected>,
     intake: &Intake,
 ) -> Result<ZipRef, SourceError> {
     let (sender, mut batches) = mpsc::channel::<Vec<VerifiedBlob>>(QUEUE);
     let module = module.clone();
-    let splitting = tokio::task::spawn_blocking(move || check_and_split(&module, file, expected, &sender));
+    let splitting = tokio::task::spawn_blocking(move || check_and_split(&module, file, &expected, &sender));
     while let Some(batch) = batches.recv().await {
         // On an error the receiver is dropped with this future, and the thread's next send fails: it stops.
         intake.put(batch).await?;
@@ -148,7 +181,7 @@ pub(super) async fn ingest_zip(
 fn check_and_split(
     module: &ModuleVersion,
     file: File,
-    expected: Option<H1>,
+    expected: &[Expected],
     out: &mpsc::Sender<Vec<VerifiedBlob>>,
 ) -> Result<ZipRef, SourceError> {
     let file = FileBytes::new(file)
@@ -180,12 +213,12 @@ fn send(out: &mpsc::Sender<Vec<VerifiedBlob>>, batch: Vec<VerifiedBlob>) -> Resu
     out.blocking_send(batch).map_err(|_| SourceError::Local("storing a zip stopped in the middle".into()))
 }
 
-fn expect(module: &ModuleVersion, what: &str, expected: Option<H1>, got: H1) -> Result<(), SourceError> {
-    match expected {
-        Some(expected) if expected != got => Err(SourceError::Forged(format!(
-            "the {what} of {module} has the hash {got}, but go.sum says {expected}: it was refused"
+fn expect(module: &ModuleVersion, what: &str, expected: &[Expected], got: H1) -> Result<(), SourceError> {
+    match expected.iter().find(|expected| expected.h1 != got) {
+        Some(Expected { h1, by }) => Err(SourceError::Forged(format!(
+            "the {what} of {module} has the hash {got}, but {by} says {h1}: it was refused"
         ))),
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 

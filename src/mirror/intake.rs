@@ -2,8 +2,10 @@
 
 use tokio::sync::mpsc;
 
+use super::databases::Databases;
 use super::source::SourceError;
 use crate::domain::manifest::{Envelope, Manifest, ManifestId, Proof};
+use crate::domain::trust::Trust;
 use crate::store::{Accepted, Store, StoreError};
 use crate::verified::{VerifiedBlob, VerifiedManifest};
 
@@ -11,15 +13,28 @@ use crate::verified::{VerifiedBlob, VerifiedManifest};
 #[derive(Clone)]
 pub struct Intake {
     store: Store,
+    databases: Databases,
     news: Option<mpsc::Sender<VerifiedManifest>>,
 }
 
 impl Intake {
-    /// `news` gets every manifest that this node brought in by itself, so that it can be announced. A full queue drops the news:
+    /// `databases` say what a manifest needs to be let in. `news` gets every manifest that this node brought in by itself, so that it can be announced. A full queue drops the news:
     /// the catalog's reconciliation makes up for it.
     #[must_use]
-    pub fn new(store: Store, news: Option<mpsc::Sender<VerifiedManifest>>) -> Self {
-        Self { store, news }
+    pub fn new(store: Store, databases: Databases, news: Option<mpsc::Sender<VerifiedManifest>>) -> Self {
+        Self { store, databases, news }
+    }
+
+    /// The checksum databases of this node.
+    #[must_use]
+    pub fn databases(&self) -> &Databases {
+        &self.databases
+    }
+
+    /// What a manifest needs to be let in.
+    #[must_use]
+    pub fn trust(&self) -> &Trust {
+        self.databases.trust()
     }
 
     /// The store.
@@ -61,7 +76,8 @@ impl Intake {
     /// As [`Intake::accept`].
     pub async fn publish(&self, manifest: &Manifest, proof: Proof) -> Result<ManifestId, SourceError> {
         let envelope = Envelope { manifest: manifest.encode(), proof }.encode();
-        let verified = VerifiedManifest::check(envelope.into()).map_err(|why| SourceError::Forged(why.to_string()))?;
+        let verified = VerifiedManifest::check(envelope.into(), self.trust());
+        let verified = verified.map_err(|why| SourceError::Forged(why.to_string()))?;
         let id = verified.id();
         self.accept(verified.clone()).await?;
         if manifest.zip.is_some() {

@@ -10,6 +10,7 @@
 //! * A node without an upstream is *built* without that source; nothing below asks whether there is one by a flag.
 //! * Non-goal: judging what is in a module. What it hashes to is all that counts here.
 
+pub mod databases;
 pub mod flight;
 mod from_peers;
 mod from_upstream;

@@ -5,6 +5,8 @@
 //! | `versions` | module path, 0, version | [`Row`] |
 //! | `manifests` | manifest id | length of the `versions` key (2 bytes), that key, the envelope if it is small |
 //! | `complete` | manifest id | nothing |
+//! | `retracted` | manifest id | nothing |
+//! | `aside` | manifest id | sequence number up to which it counts as not offered |
 //! | `facts` | the fact's key | sequence number, unix seconds, value |
 //! | `meta` | `format`, `store`, `applied` | what wrote it, for which store, up to which sequence number |
 //!
@@ -50,6 +52,8 @@ pub(super) enum Change {
     Complete(ManifestId),
     /// A manifest is out of the catalog for good.
     Retract(ManifestId),
+    /// A manifest is out of the catalog until it is accepted with a higher sequence number.
+    SetAside { id: ManifestId, seq: u64 },
     /// A fact was set, or forgotten.
     Fact { key: Vec<u8>, seq: u64, fact: Option<Fact> },
 }
@@ -72,6 +76,7 @@ pub(super) struct Index {
     manifests: sled::Tree,
     complete: sled::Tree,
     retracted: sled::Tree,
+    aside: sled::Tree,
     facts: sled::Tree,
     meta: sled::Tree,
     path: PathBuf,
@@ -117,7 +122,7 @@ impl Index {
             let db = config.flush_every_ms(None).open()?;
             let tree = |name: &str| db.open_tree(name);
             let (versions, manifests, complete) = (tree("versions")?, tree("manifests")?, tree("complete")?);
-            let retracted = tree("retracted")?;
+            let (retracted, aside) = (tree("retracted")?, tree("aside")?);
             let (facts, meta) = (tree("facts")?, tree("meta")?);
             let store: [u8; 16] = key.check(b"index");
             let marks = [("format", &FORMAT.to_le_bytes()[..]), ("store", &store[..])];
@@ -135,7 +140,7 @@ impl Index {
                     meta.insert(name, wanted)?;
                 }
             }
-            Ok(Some(Self { db, versions, manifests, complete, retracted, facts, meta, path: path.into() }))
+            Ok(Some(Self { db, versions, manifests, complete, retracted, aside, facts, meta, path: path.into() }))
         })
     }
 
@@ -163,13 +168,15 @@ impl Index {
             Change::Manifest { key, row, envelope } => self.apply_manifest(key, row, envelope),
             Change::Complete(id) => self.apply_complete(id),
             Change::Retract(id) => self.apply_retract(id),
+            Change::SetAside { id, seq } => self.apply_set_aside(id, *seq),
             Change::Fact { key, seq, fact } => self.apply_fact(key, *seq, fact.as_ref()).map(|()| Moved::default()),
         }
     }
 
     fn apply_manifest(&self, key: &[u8], row: &Row, envelope: &Bytes) -> Result<Moved, StoreError> {
         let before = self.row(key)?;
-        if before.as_ref().is_some_and(|held| held.seq >= row.seq) || self.is_retracted(&row.id)? {
+        let aside = guard(|| self.aside.get(row.id.as_bytes()))?.is_some_and(|seq| le64(&seq, 0) > row.seq);
+        if aside || before.as_ref().is_some_and(|held| held.seq >= row.seq) || self.is_retracted(&row.id)? {
             return Ok(Moved::default());
         }
         let mut row = row.clone();
@@ -200,9 +207,23 @@ impl Index {
     /// The id stays in a tree of its own, so that the order in which records are read does not matter.
     fn apply_retract(&self, id: &ManifestId) -> Result<Moved, StoreError> {
         guard(|| self.retracted.insert(id.as_bytes(), &[]))?;
+        self.strike(id, u64::MAX)
+    }
+
+    fn apply_set_aside(&self, id: &ManifestId, seq: u64) -> Result<Moved, StoreError> {
+        guard(|| self.aside.insert(id.as_bytes(), &seq.to_le_bytes()))?;
+        self.strike(id, seq)
+    }
+
+    /// Takes a manifest out that was accepted before `seq`.
+    fn strike(&self, id: &ManifestId, seq: u64) -> Result<Moved, StoreError> {
         let Some((key, _)) = self.manifest(id)? else { return Ok(Moved::default()) };
+        let before = self.row(&key)?.filter(|row| row.id == *id);
+        if before.as_ref().is_some_and(|row| row.seq >= seq) {
+            return Ok(Moved::default());
+        }
         guard(|| self.manifests.remove(id.as_bytes()))?;
-        let Some(before) = self.row(&key)?.filter(|row| row.id == *id) else { return Ok(Moved::default()) };
+        let Some(before) = before else { return Ok(Moved::default()) };
         guard(|| self.versions.remove(key))?;
         Ok(Moved { before: Some(before), after: None })
     }

@@ -235,6 +235,15 @@ impl Store {
         self.ask(|done| Request::Retract { id, done }).await
     }
 
+    /// Takes manifests out of the catalog, durably, as if they had never been offered: the rule by which they were taken has changed. Each is
+    /// accepted again when it is offered again, and is then as complete as it was.
+    ///
+    /// # Errors
+    /// `Full`, `Io`, `Index` when that is not kept.
+    pub async fn set_aside(&self, ids: Vec<ManifestId>) -> Result<(), StoreError> {
+        self.ask(|done| Request::SetAside { ids, done }).await
+    }
+
     /// Sets a small durable fact: a pin, or an answer that changes, with the time `at` (unix seconds) that it is of.
     ///
     /// # Errors

@@ -108,6 +108,7 @@ fn change_of(header: &Header, payload: Bytes) -> Result<Option<Change>, Box<dyn 
         }
         Kind::COMPLETE => Change::Complete(about(&payload).ok_or("not the id of a manifest")?),
         Kind::RETRACT => Change::Retract(about(&payload).ok_or("not the id of a manifest")?),
+        Kind::SET_ASIDE => Change::SetAside { id: about(&payload).ok_or("not the id of a manifest")?, seq: header.seq },
         Kind::FACT => {
             let FactRecord { key, at, value } = FactRecord::decode(&payload)?;
             Change::Fact { key, seq: header.seq, fact: value.map(|value| Fact { at, value: value.into() }) }

@@ -43,6 +43,8 @@ impl Kind {
     pub(super) const RETRACT: Self = Self(5);
     /// The payload is an encoded [`FactRecord`].
     pub(super) const FACT: Self = Self(4);
+    /// The payload is the 32 bytes of a manifest id: it is out of the catalog until it is accepted again.
+    pub(super) const SET_ASIDE: Self = Self(6);
 }
 
 /// The random key of one store: it makes record headers unforgeable for those who only provide payloads.
@@ -142,7 +144,7 @@ impl FactRecord {
     }
 }
 
-/// The manifest that a [`Kind::COMPLETE`] or [`Kind::RETRACT`] record is about.
+/// The manifest that a [`Kind::COMPLETE`], [`Kind::RETRACT`] or [`Kind::SET_ASIDE`] record is about.
 pub(super) fn about(payload: &[u8]) -> Option<ManifestId> {
     payload.try_into().ok().map(BlobId::from_bytes)
 }

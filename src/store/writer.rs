@@ -33,6 +33,7 @@ pub(super) enum Request {
     Accept { manifest: Box<VerifiedManifest>, done: Answer<Accepted> },
     Complete { id: ManifestId, done: Answer<()> },
     Retract { id: ManifestId, done: Answer<()> },
+    SetAside { ids: Vec<ManifestId>, done: Answer<()> },
     Fact { key: Vec<u8>, fact: Option<Fact>, done: Answer<()> },
     Wanted { key: Vec<u8>, at: u64, done: Answer<bool> },
     NotWanted { key: Vec<u8>, done: Answer<()> },
@@ -46,7 +47,7 @@ impl Request {
             Self::Put { blobs, .. } => blobs.iter().map(|blob| blob.bytes().len()).sum(),
             Self::Accept { manifest, .. } => manifest.envelope().len(),
             Self::Fact { fact, .. } => fact.as_ref().map_or(0, |fact| fact.value.len()),
-            Self::Complete { .. } | Self::Retract { .. } => 0,
+            Self::Complete { .. } | Self::Retract { .. } | Self::SetAside { .. } => 0,
             Self::Wanted { .. } | Self::NotWanted { .. } | Self::Close { .. } => 0,
         }
     }
@@ -78,13 +79,21 @@ struct Batch {
     blobs: HashSet<BlobId>,
     /// Rows that this batch will have made: later requests of the batch see them.
     rows: HashMap<Vec<u8>, Row>,
-    /// Manifests that this batch takes out of the catalog.
+    /// Manifests that this batch takes out of the catalog for good.
     retracted: HashSet<ManifestId>,
+    /// Manifests that this batch takes out of the catalog until they are accepted again.
+    aside: HashSet<ManifestId>,
     /// The wanted list as this batch will leave it, where it touches it: when it was asked for.
     wanted: HashMap<Vec<u8>, Option<u64>>,
     /// Blob writers: they need the segment only. Catalog writers need the index too.
     putters: Vec<Waiter>,
     catalogers: Vec<Waiter>,
+}
+
+impl Batch {
+    fn takes_out(&self, id: &ManifestId) -> bool {
+        self.retracted.contains(id) || self.aside.contains(id)
+    }
 }
 
 /// The thread's state.
@@ -155,6 +164,10 @@ impl Writer {
                 self.stage_retract(id, batch);
                 batch.catalogers.push(Waiter::Unit(done));
             }
+            Request::SetAside { ids, done } => {
+                ids.into_iter().for_each(|id| self.stage_set_aside(id, batch));
+                batch.catalogers.push(Waiter::Unit(done));
+            }
             Request::Fact { key, fact, done } => {
                 self.stage_fact(key, fact, batch);
                 batch.catalogers.push(Waiter::Unit(done));
@@ -199,7 +212,7 @@ impl Writer {
         let mut row = Row::of(self.seq + 1, manifest.id(), record, manifest.manifest());
         let held = match batch.rows.get(&key) {
             Some(row) => Some(row.clone()),
-            None => self.shared.index.row(&key)?.filter(|row| !batch.retracted.contains(&row.id)),
+            None => self.shared.index.row(&key)?.filter(|row| !batch.takes_out(&row.id)),
         };
         let accepted = decide(held.as_ref(), &row);
         if let Accepted::New | Accepted::Replaced { .. } = accepted {
@@ -235,6 +248,14 @@ impl Writer {
         batch.rows.retain(|_, row| row.id != id);
         batch.retracted.insert(id);
         batch.changes.push(Change::Retract(id));
+    }
+
+    fn stage_set_aside(&mut self, id: ManifestId, batch: &mut Batch) {
+        let payload = Bytes::copy_from_slice(id.as_bytes());
+        let seq = self.record(batch, Kind::SET_ASIDE, BlobId::of(&payload), payload);
+        batch.rows.retain(|_, row| row.id != id);
+        batch.aside.insert(id);
+        batch.changes.push(Change::SetAside { id, seq });
     }
 
     fn stage_fact(&mut self, key: Vec<u8>, fact: Option<Fact>, batch: &mut Batch) {

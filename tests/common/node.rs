@@ -31,17 +31,24 @@ pub struct NodeOptions {
     pub upstream: Option<String>,
     /// Peers to connect to.
     pub peers: Vec<String>,
+    /// Checksum databases to demand proofs of, as `--sumdb` takes them.
+    pub sumdb: Vec<String>,
 }
 
 impl NodeOptions {
     /// A seed with this upstream.
     pub fn seed(upstream: &str) -> Self {
-        Self { upstream: Some(upstream.into()), peers: Vec::new() }
+        Self { upstream: Some(upstream.into()), ..Self::default() }
     }
 
     /// A node that has only peers.
     pub fn peer_of(nodes: &[&TestNode]) -> Self {
-        Self { upstream: None, peers: nodes.iter().map(|node| node.peer_address.clone()).collect() }
+        Self { peers: nodes.iter().map(|node| node.peer_address.clone()).collect(), ..Self::default() }
+    }
+
+    /// The same with a checksum database.
+    pub fn proving(self, sumdb: &str) -> Self {
+        Self { sumdb: vec![sumdb.into()], ..self }
     }
 }
 
@@ -86,12 +93,13 @@ impl TestNode {
 
     /// Waits until it has `peers` connected peers and knows `versions` module versions.
     pub async fn wait_for(&self, peers: usize, versions: u64) {
+        self.wait_until(|status| status.peers.len() >= peers && status.store.versions >= versions).await;
+    }
+
+    /// Waits until its status is as wanted.
+    pub async fn wait_until(&self, wanted: impl Fn(&Status) -> bool) {
         let ready = async {
-            loop {
-                let status = self.status().await;
-                if status.peers.len() >= peers && status.store.versions >= versions {
-                    return;
-                }
+            while !wanted(&self.status().await) {
                 // The status is asked again and again: there is no event to wait for from outside.
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -111,7 +119,7 @@ pub fn config(data: &Path, options: &NodeOptions) -> Config {
         fresh: Duration::from_secs(60),
         mdns: false,
         office: None,
-        sumdb: Vec::new(),
+        sumdb: options.sumdb.clone(),
     }
 }
 

@@ -88,9 +88,13 @@ struct Shared {
     gate: Semaphore,
 }
 
+/// Something that answers for all paths below a prefix.
+type Mount = Box<dyn Fn(&str) -> Option<Vec<u8>> + Send + Sync>;
+
 #[derive(Default)]
 struct Table {
     files: HashMap<String, File>,
+    mounts: Vec<(String, Mount)>,
     /// Escaped module path -> versions.
     versions: HashMap<String, Vec<String>>,
     scripts: HashMap<String, VecDeque<Fault>>,
@@ -165,6 +169,11 @@ impl FixtureProxy {
     pub fn put(&self, path: &str, body: &[u8]) {
         let file = File { body: Bytes::copy_from_slice(body), kind: kind_of(path), validator: Validator::ETag };
         self.table().files.insert(path.into(), file);
+    }
+
+    /// Answers with what `mount` gives for what comes after `prefix`, where no file was put; `None` is 404.
+    pub fn mount(&self, prefix: &str, mount: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static) {
+        self.table().mounts.push((prefix.into(), Box::new(mount)));
     }
 
     /// How a file can be told from another version of it; an ETag unless this is called.
@@ -405,12 +414,15 @@ impl Table {
         if let Some(file) = self.files.get(path) {
             return Some(file.clone());
         }
-        let made = |body: String| Some(File { body: body.into(), kind: kind_of(path), validator: Validator::None });
+        let made = |body: Bytes| Some(File { body, kind: kind_of(path), validator: Validator::None });
+        let mounted = self.mounts.iter().find_map(|(prefix, mount)| mount(path.strip_prefix(prefix.as_str())?));
+        if let Some(body) = mounted {
+            return made(body.into());
+        }
         let module = |suffix| self.versions.get(path.strip_prefix('/')?.strip_suffix(suffix)?);
         if let Some(versions) = module("/@v/list") {
-            return made(
-                versions.iter().filter(|version| !is_pseudo(version)).map(|version| format!("{version}\n")).collect(),
-            );
+            let lines = versions.iter().filter(|version| !is_pseudo(version)).map(|version| format!("{version}\n"));
+            return made(lines.collect::<String>().into());
         }
         let versions = module("/@latest")?;
         let rank = |version: &str| {

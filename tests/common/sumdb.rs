@@ -31,7 +31,11 @@ pub(crate) struct FixtureDb {
 impl FixtureDb {
     /// An empty database called `name`, which may have a path.
     pub(crate) fn new(name: &str) -> Self {
-        let signer = Signer::from_secret(name, SECRET).expect("a name without spaces");
+        Self::signed_by(Signer::from_secret(name, SECRET).expect("a name without spaces"))
+    }
+
+    /// An empty database with a key of the test's own.
+    pub(crate) fn signed_by(signer: Signer) -> Self {
         Self { signer, log: HashLog::default(), records: Vec::new(), by_name: HashMap::new() }
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use modswarm::domain::dirhash::H1;
 use modswarm::domain::manifest::{Envelope, GoMod, Manifest, ManifestId, Proof};
 use modswarm::domain::module::{ModulePath, ModuleVersion, Version};
+use modswarm::domain::trust::Trust;
 use modswarm::transfer::digest::Digests;
 use modswarm::transfer::wire::{BucketPage, Reply, Request};
 use modswarm::transfer::{CatalogError, Held, MemoryHeld, ServeLimits};
@@ -39,7 +40,7 @@ async fn sync(node: &Node, from: &Node) -> (Result<modswarm::transfer::SyncRepor
     let collect = async {
         let mut ids = Vec::new();
         while let Some(bytes) = envelopes.recv().await {
-            ids.push(VerifiedManifest::check(bytes).unwrap().id());
+            ids.push(VerifiedManifest::check(bytes, &Trust::open()).unwrap().id());
         }
         ids.sort_unstable();
         ids

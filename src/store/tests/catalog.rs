@@ -218,3 +218,35 @@ async fn a_retracted_manifest_is_gone_for_good_and_leaves_room_for_the_right_one
         assert_eq!(store.accept(verified(&wrong)).await.unwrap(), Accepted::Retracted);
     }
 }
+
+#[tokio::test]
+async fn a_manifest_that_was_set_aside_is_as_if_never_offered() {
+    let bench = Bench::new();
+    let store = bench.open();
+    let page = blob(1, 100);
+    let full = with_zip("example.com/a@v1.0.0", &page);
+    let other = go_mod_only("example.com/b@v1.0.0");
+    store.put(vec![page]).await.unwrap();
+    store.accept(verified(&full)).await.unwrap();
+    store.complete(full.id()).await.unwrap();
+    store.accept(verified(&other)).await.unwrap();
+    store.set_aside(vec![full.id(), blob(9, 9).id()]).await.unwrap();
+    assert!(store.manifest(&full.module).unwrap().is_none());
+    assert!(store.manifest_by_id(&full.id()).unwrap().is_none());
+    assert_eq!((store.catalog_ids(), store.stats().complete), (vec![other.id()], 1));
+    let crashed = bench.crashed();
+    std::fs::remove_dir_all(crashed.dir.path().join("index")).unwrap();
+    assert_eq!(crashed.open().catalog_ids(), [other.id()], "also for an index that is made anew");
+    // In one batch with what follows, and after a restart.
+    let again = futures::join!(store.set_aside(vec![other.id()]), store.accept(verified(&other)));
+    assert_eq!((again.0.unwrap(), again.1.unwrap()), ((), Accepted::New));
+    assert_eq!(store.accept(verified(&full)).await.unwrap(), Accepted::New);
+    let mut both = [full.id(), other.id()];
+    both.sort_unstable();
+    let crashed = bench.crashed();
+    std::fs::remove_dir_all(crashed.dir.path().join("index")).unwrap();
+    for store in [store, crashed.open()] {
+        assert_eq!(store.catalog_ids(), both);
+        assert!(store.manifest(&full.module).unwrap().unwrap().complete, "what it names is still here");
+    }
+}

@@ -20,6 +20,7 @@ use crate::domain::blob::BlobId;
 use crate::domain::dirhash::H1;
 use crate::domain::manifest::{Envelope, GoMod, Manifest, Proof, ZipRef};
 use crate::domain::module::{ModulePath, ModuleVersion};
+use crate::domain::trust::Trust;
 use crate::verified::{VerifiedBlob, VerifiedManifest};
 
 /// A directory and the knobs of the disk that its stores are opened on.
@@ -122,5 +123,5 @@ fn with_zip(text: &str, page: &VerifiedBlob) -> Manifest {
 
 fn verified(manifest: &Manifest) -> VerifiedManifest {
     let envelope = Envelope { manifest: manifest.encode(), proof: Proof::None };
-    VerifiedManifest::check(envelope.encode().into()).unwrap()
+    VerifiedManifest::check(envelope.encode().into(), &Trust::open()).unwrap()
 }

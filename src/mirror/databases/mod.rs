@@ -1,0 +1,167 @@
+//! The checksum databases that a node was told of with `--sumdb`: proving what comes from upstream.
+//!
+//! Without any, a node is open: it proves nothing and asks for no proof ([`Trust::open`]). With one or more, a module
+//! version is published only with the proof that one of them has recorded exactly its bytes.
+//!
+//! ```text
+//!  upstream ──go.mod, zip──> hashes ─────────┐
+//!     └─────lookup, tiles──> Client ──proof──┴─> the door ──> catalog
+//!                              └── tiles, head ──> Shelf (blobs and a fact)
+//! ```
+//! One [`Client`] per database, since one head is believed per database; any number of lookups share it, and the tiles
+//! that one of them brought serve the next.
+
+mod admit;
+mod ops;
+mod shelf;
+
+use std::sync::Arc;
+
+use crate::domain::manifest::{Envelope, Proof};
+use crate::domain::module::ModuleVersion;
+use crate::domain::note::Verifier;
+use crate::domain::sumdb::{Record, SumdbProof, SumdbSpec};
+use crate::domain::trust::Trust;
+use crate::store::{Held, Store};
+use crate::sumdb::{Client, ClientError, Kind};
+use crate::upstream::Upstream;
+
+use super::mutable::unix_now;
+use super::source::SourceError;
+pub use admit::admit;
+use ops::UpstreamOps;
+use shelf::Shelf;
+
+/// The databases of a node, in the order in which they are asked. A handle that is cheap to clone.
+#[derive(Clone, Default)]
+pub struct Databases {
+    all: Arc<[Arc<Database>]>,
+    trust: Arc<Trust>,
+}
+
+/// One database.
+pub struct Database {
+    verifier: Verifier,
+    shelf: Arc<Shelf>,
+    /// On a node that has an upstream.
+    client: Option<Client<UpstreamOps>>,
+}
+
+/// A proof, and what it proves.
+pub(super) struct Proven {
+    pub(super) proof: SumdbProof,
+    pub(super) record: Record,
+}
+
+impl Databases {
+    /// The databases of `specs`, asked by way of `upstream` where there is one. Of no specs: an open node.
+    ///
+    /// # Errors
+    /// [`ClientError`] when what is stored of one cannot be used.
+    pub async fn open(
+        specs: &[SumdbSpec],
+        store: &Store,
+        upstream: Option<&Arc<Upstream>>,
+    ) -> Result<Self, ClientError> {
+        let mut all = Vec::new();
+        for spec in specs {
+            all.push(Arc::new(Database::open(spec, store, upstream).await?));
+        }
+        let trust = Trust::sumdb(specs.iter().map(|spec| spec.verifier().clone()).collect());
+        Ok(Self { all: all.into(), trust: trust.into() })
+    }
+
+    /// What a manifest needs to be taken.
+    #[must_use]
+    pub fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
+    /// The proof for a module version: the one that it is held with, or a new one. `None` on an open node.
+    ///
+    /// # Errors
+    /// As [`Database::prove`], by the gravest of what the databases say.
+    pub(super) async fn prove(
+        &self,
+        module: &ModuleVersion,
+        held: Option<&Held>,
+    ) -> Result<Option<Proven>, SourceError> {
+        if self.trust.is_open() {
+            return Ok(None);
+        }
+        if let Some(proven) = held.and_then(|held| proven_before(module, held)) {
+            return Ok(Some(proven));
+        }
+        let mut worst = SourceError::Miss(format!("no checksum database can be asked for {module}"));
+        for database in &*self.all {
+            match database.prove(module).await {
+                Ok(proof) => return Ok(Some(read(module, proof)?)),
+                Err(error) => worst = super::graver(worst, error),
+            }
+        }
+        Err(worst)
+    }
+}
+
+/// The proof that a manifest of the catalog came with: it was checked at the door, and its record names both hashes.
+fn proven_before(module: &ModuleVersion, held: &Held) -> Option<Proven> {
+    match Envelope::decode(&held.envelope).ok()?.proof {
+        Proof::Sumdb(proof) => read(module, proof).ok(),
+        Proof::None => None,
+    }
+}
+
+fn read(module: &ModuleVersion, proof: SumdbProof) -> Result<Proven, SourceError> {
+    let record = Record::parse(proof.index, &proof.record, module);
+    let record = record.map_err(|error| SourceError::Forged(error.to_string()))?;
+    Ok(Proven { proof, record })
+}
+
+impl Database {
+    async fn open(spec: &SumdbSpec, store: &Store, upstream: Option<&Arc<Upstream>>) -> Result<Self, ClientError> {
+        let verifier = spec.verifier().clone();
+        let shelf = Arc::new(Shelf::new(&verifier, store.clone()));
+        let client = match upstream {
+            None => None,
+            Some(upstream) => {
+                let ops = UpstreamOps::new(spec.name(), Arc::clone(upstream), Arc::clone(&shelf));
+                Some(Client::open(ops, verifier.clone()).await?)
+            }
+        };
+        Ok(Self { verifier, shelf, client })
+    }
+
+    /// Its name, as it stands in URLs.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.verifier.name()
+    }
+
+    /// Asks for the record of a module version and proves that it is in the log.
+    ///
+    /// # Errors
+    /// [`SourceError::Refused`] when the database does not know the module version: it may well exist, so this is not a
+    /// miss, but without a proof it is not taken. [`SourceError::Failed`] when that could not be found out now, and
+    /// [`SourceError::Forged`] when the answer is not to be believed.
+    async fn prove(&self, module: &ModuleVersion) -> Result<SumdbProof, SourceError> {
+        let Some(client) = &self.client else {
+            return Err(SourceError::Miss(format!("this node has no way to ask {} for {module}", self.name())));
+        };
+        match client.prove(module).await {
+            Ok(proof) => Ok(proof),
+            Err(error) => Err(self.give_up(error).await),
+        }
+    }
+
+    /// What a client's error means here; the evidence of a fork is kept.
+    async fn give_up(&self, error: ClientError) -> SourceError {
+        if let ClientError::Fork(fork) = &error {
+            self.shelf.keep_evidence(fork).await;
+        }
+        match error.kind() {
+            Kind::Miss => SourceError::Refused(error.to_string()),
+            Kind::Failure => SourceError::Failed(error.to_string()),
+            Kind::Forgery => SourceError::Forged(error.to_string()),
+        }
+    }
+}

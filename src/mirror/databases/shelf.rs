@@ -1,0 +1,115 @@
+//! What a node keeps of a checksum database: tiles as blobs, so that they travel like everything else, and the head that
+//! is believed as a fact.
+//!
+//! Where each tile is stands in memory only: 60 bytes a tile, and there are fewer tiles than module versions.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use super::unix_now;
+use crate::domain::blob::BlobId;
+use crate::domain::note::Verifier;
+use crate::domain::sumdb::SignedHead;
+use crate::domain::tlog::Tile;
+use crate::store::{Store, StoreError};
+use crate::sumdb::{Fork, OpsError};
+use crate::verified::VerifiedBlob;
+
+/// See the module's documentation.
+pub(super) struct Shelf {
+    verifier: Verifier,
+    store: Store,
+    tiles: Mutex<HashMap<(u8, u64), (u16, BlobId)>>,
+    /// Size of the head in the fact; held while that is written, so that it never becomes an older one.
+    head: tokio::sync::Mutex<u64>,
+}
+
+impl Shelf {
+    pub(super) fn new(verifier: &Verifier, store: Store) -> Self {
+        Self { verifier: verifier.clone(), store, tiles: Mutex::default(), head: tokio::sync::Mutex::new(0) }
+    }
+
+    /// The key of a fact about this database. With the key's hash in it: what another key signed is of another database.
+    pub(super) fn fact_key(&self, what: &str) -> String {
+        format!("sumdb/{}/{what}", self.verifier.id())
+    }
+
+    /// The data of a tile or of a wider version of it. One whose blob is damaged is not there.
+    pub(super) async fn load(&self, tile: Tile) -> Result<Option<Bytes>, OpsError> {
+        let place = (tile.level(), tile.n());
+        let Some((_, id)) = self.tiles().get(&place).copied().filter(|(width, _)| *width >= tile.width()) else {
+            return Ok(None);
+        };
+        match self.store.run(move |store| store.get(&id)).await {
+            Ok(Some(data)) => Ok(Some(data)),
+            Ok(None) | Err(StoreError::Damaged { .. }) => {
+                self.tiles().remove(&place);
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Keeps tiles that were authenticated; a narrower one never takes the place of a wider one.
+    pub(super) async fn save(&self, tiles: Vec<(Tile, Bytes)>) -> Result<(), OpsError> {
+        let mut blobs = Vec::new();
+        let mut named = Vec::new();
+        for (tile, data) in tiles {
+            let blob = VerifiedBlob::of(data)?;
+            named.push((tile, blob.id()));
+            blobs.push(blob);
+        }
+        self.store.put(blobs).await?;
+        let mut held = self.tiles();
+        for (tile, id) in named {
+            let place = held.entry((tile.level(), tile.n())).or_insert((0, id));
+            if place.0 < tile.width() {
+                *place = (tile.width(), id);
+            }
+        }
+        Ok(())
+    }
+
+    /// The signed head that is believed.
+    pub(super) async fn load_head(&self) -> Result<Option<Vec<u8>>, OpsError> {
+        let key = self.fact_key("head");
+        Ok(self.store.run(move |store| store.fact(&key)).await?.map(|fact| fact.value.to_vec()))
+    }
+
+    /// Keeps a head, unless a later one is kept: more than one client may be at work on a database.
+    pub(super) async fn save_head(&self, note: &[u8]) -> Result<(), OpsError> {
+        let mut kept = self.head.lock().await;
+        let size_of = |note: Vec<u8>| {
+            let head = SignedHead::open(self.verifier.name(), note, std::slice::from_ref(&self.verifier));
+            head.map(|head| head.tree().size)
+        };
+        if *kept == 0
+            && let Some(stored) = self.load_head().await?
+        {
+            *kept = size_of(stored)?;
+        }
+        let size = size_of(note.to_vec())?;
+        if size > *kept {
+            self.store.set_fact(&self.fact_key("head"), unix_now(), Bytes::copy_from_slice(note)).await?;
+            *kept = size;
+        }
+        Ok(())
+    }
+
+    /// Keeps the evidence that the database has signed two histories, and says so where an operator looks.
+    pub(super) async fn keep_evidence(&self, fork: &Fork) {
+        let (older, newer) = (fork.older.tree(), fork.newer.tree());
+        tracing::error!(database = self.verifier.name(), report = fork.report(), "the checksum database has forked");
+        let key = self.fact_key(&format!("fork/{}-{}/{}", older.size, newer.size, newer.hash));
+        if let Err(error) = self.store.set_fact(&key, unix_now(), fork.report().into()).await {
+            tracing::error!(%error, "the evidence of the fork is in the log only");
+        }
+    }
+
+    fn tiles(&self) -> MutexGuard<'_, HashMap<(u8, u64), (u16, BlobId)>> {
+        // Every change is a single insertion or removal: a panic elsewhere leaves nothing half done.
+        self.tiles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
