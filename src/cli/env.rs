@@ -5,7 +5,7 @@ use super::{DataArg, Failure, print, print_json, small_runtime};
 
 /// Arguments of `modswarm env`.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = "\
+#[command(after_help = "\
 Examples:
   eval \"$(modswarm env)\"    sets GOPROXY in this shell")]
 pub(super) struct Args {

@@ -22,6 +22,13 @@ use crate::config::ConfigError;
 /// A content-addressed peer-to-peer mirror network for Go modules.
 #[derive(Debug, Parser)]
 #[command(name = "modswarm", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(after_help = "\
+Examples:
+  modswarm up --upstream go-env       run a node, here one with an upstream
+  eval \"$(modswarm env)\"              make the go command of this shell use it
+  modswarm seed ~/src/our-project     bring all that a build needs into the site
+
+Exit codes: 0 done, 1 the answer is no or it failed, 2 wrong usage.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -31,18 +38,21 @@ struct Cli {
 enum Command {
     /// Run a node in the foreground.
     Up(up::Args),
-    /// Fetch a whole build's closure into the site, through the running node and its upstream.
+    /// Bring all that a build needs into the site.
+    ///
+    /// The running node reads the module graph, and fetches every zip and go.mod file that the go command will ask for from
+    /// its upstream. What is held already is not fetched again, so a run that broke off is simply started once more.
     Seed(seed::Args),
     /// Show how the running node is.
     Status(status::Args),
-    /// Print the settings that make the go command use the running node.
+    /// Print what makes the go command use the running node.
     Env(env::Args),
 }
 
 /// How a command finds the running node.
 #[derive(Debug, Clone, clap::Args)]
 struct DataArg {
-    /// Data directory of the node [default: the user's own data directory].
+    /// Data directory of the running node [default: the user's own].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 }

@@ -18,6 +18,11 @@ const MAX_LINE: usize = 1 << 20;
 
 /// Arguments of `modswarm seed`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  modswarm seed .                                the module or the workspace in this directory
+  modswarm seed app/go.mod tools/go.sum          several; a go.sum alone says exactly what
+  modswarm seed example.com/cmd/tool@latest      a module, and what it requires")]
 pub(super) struct Args {
     /// go.mod, go.sum or go.work files, directories with one, or module@query.
     #[arg(required = true, value_name = "WHAT")]
@@ -70,7 +75,7 @@ async fn follow(response: reqwest::Response, show: &mut Show, client: &Client) -
 fn left(client: &Client) -> Failure {
     let data = client.data().display();
     Failure::failed(format!(
-        "no longer watching: the node goes on seeding; `modswarm status --data {data}` shows it, and the same seed command watches again"
+        "the node goes on seeding: `modswarm status --data {data}` shows it, and the same command watches it again"
     ))
 }
 

@@ -12,7 +12,7 @@ use crate::admin::Status;
 pub(super) struct Args {
     #[command(flatten)]
     node: DataArg,
-    /// Print JSON, for scripts.
+    /// Print one line of JSON, for scripts.
     #[arg(long)]
     json: bool,
 }
@@ -47,10 +47,12 @@ fn for_people(status: &Status) -> String {
     for address in &status.listen {
         line("listening", address);
     }
-    line("peers", &status.peers.len().to_string());
+    line("peers", &if status.peers.is_empty() { "none connected".to_owned() } else { status.peers.len().to_string() });
+    let widest = status.peers.iter().map(|peer| peer.address.len()).max().unwrap_or_default();
     for peer in &status.peers {
         let rtt = peer.rtt_micros.map_or_else(|| "-".into(), |micros| format!("{:.1} ms", micros as f64 / 1000.0));
-        let _ = writeln!(text, "  {}  {}  rtt {rtt}  for {}", peer.id, peer.address, ago(peer.connected_seconds));
+        let (id, address) = (&peer.id, &peer.address);
+        let _ = writeln!(text, "  {id}  {address:<widest$}  {rtt:>8}  for {}", ago(peer.connected_seconds));
     }
     text
 }

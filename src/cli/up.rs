@@ -13,43 +13,64 @@ use crate::daemon::{Daemon, DaemonError};
 
 /// How long an orderly stop may take before the process ends all the same: less than the 10 s after which container runtimes
 /// kill. Everything that was acknowledged is on disk at any moment, so nothing is lost then.
-const STOP_DEADLINE: Duration = Duration::from_secs(8);
+const STOP_DEADLINE: Duration = Duration::from_millis(4500);
 
 /// Arguments of `modswarm up`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  modswarm up --upstream go-env             a seed: fetches from where `go env GOPROXY` says
+  modswarm up                               a workstation: finds its peers by multicast
+  modswarm up --peer /dns4/seed/tcp/6638    a workstation that multicast does not reach")]
 pub(super) struct Args {
-    /// Where blobs, index, identity and token live [default: the user's own data directory].
+    /// Data directory [default: the user's own, as in ~/.local/share/modswarm].
+    ///
+    /// Module data, index, the node's identity and its token. One node at a time uses it; other commands find the node
+    /// by it.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Where the GOPROXY endpoint listens; port 0 takes a free one [default: 127.0.0.1:6637].
+    /// Where the go command finds this node [default: 127.0.0.1:6637].
+    ///
+    /// An IP address and a port; port 0 takes a free one. Whoever can reach it can fetch from it.
     #[arg(long, value_name = "ADDR")]
     http: Option<String>,
-    /// Where the swarm listens; may be repeated [default: /ip4/0.0.0.0/tcp/6638].
+    /// Where peers find this node; repeatable [default: /ip4/0.0.0.0/tcp/6638].
     #[arg(long, value_name = "MULTIADDR")]
     swarm: Vec<String>,
-    /// A peer to stay connected with; may be repeated.
+    /// A peer to stay connected with; repeatable.
+    ///
+    /// As in /dns4/seed/tcp/6638 or /ip4/192.0.2.1/tcp/6638, with /p2p/PEER-ID at the end to insist on who it is.
     #[arg(long, value_name = "MULTIADDR")]
     peer: Vec<String>,
-    /// Where to fetch what the site does not have: a GOPROXY list, or `go-env` for what `go env GOPROXY` says here.
+    /// Where to fetch what the site does not have: a GOPROXY list, or `go-env`.
+    ///
+    /// `go-env` takes what `go env GOPROXY` says on this machine. Only module proxies are fetched from: `direct` is left
+    /// out there, and refused in a list. A node without an upstream has only its peers.
     #[arg(long, value_name = "URL-LIST")]
     upstream: Option<String>,
-    /// Take only what this checksum database proves, and answer for it (GOSUMDB's syntax; may be repeated).
+    /// Take only what this checksum database proves; GOSUMDB's syntax, repeatable.
     #[arg(long, value_name = "GOSUMDB")]
     sumdb: Vec<String>,
-    /// How old a list or another mutable answer may be [default: 60s].
+    /// How old a list of versions or a "latest" may be [default: 60s].
+    ///
+    /// A whole number and a unit, as in 500ms, 30s, 5m, 2h or 1d. Until then the upstream is not asked again.
     #[arg(long, value_name = "DURATION")]
     fresh: Option<String>,
-    /// Do not look for peers by multicast.
+    /// Do not look for peers by multicast DNS.
     #[arg(long)]
     no_mdns: bool,
-    /// Name of this office.
+    /// Name of the office this node is in.
     #[arg(long, value_name = "NAME")]
     office: Option<String>,
-    /// Read settings from a TOML file; flags win over it.
+    /// Read settings from a TOML file.
+    ///
+    /// Its keys are the names of these flags with `_` for `-`; a flag wins over the file.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// How log lines look.
-    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    /// How log lines look on stderr: text or json.
+    ///
+    /// What is logged is set by the environment variable MODSWARM_LOG, as in MODSWARM_LOG=modswarm=debug.
+    #[arg(long, value_name = "FORMAT", default_value = "text", hide_possible_values = true)]
     log: Format,
 }
 
