@@ -77,13 +77,12 @@ async fn a_configuration_file_does_what_the_flags_do() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("modswarm.toml");
     let data = dir.path().join("data");
-    let text =
-        "http = '127.0.0.1:9'\nswarm = ['/ip4/127.0.0.1/tcp/0']\nno_mdns = true\nupstream = 'off'\nfresh = '5m'\n";
+    let text = "http = '127.0.0.1:9'\nno_mdns = true\nupstream = 'http://user:s3cret@127.0.0.1:9/x'\nfresh = '5m'\n";
     std::fs::write(&config, text).unwrap();
-    // `--http` is given as well, and wins: nothing listens on the file's port.
+    // `--http` is given as well, and wins over the file.
     let node = NodeProcess::start(&data, &["--config", config.to_str().unwrap()]).await;
     assert_ne!(node.goproxy, "http://127.0.0.1:9");
-    assert_eq!(node.status().await.upstream, None);
+    assert_eq!(node.status().await.upstream.as_deref(), Some("http://127.0.0.1:9/x"));
 }
 
 #[tokio::test]
