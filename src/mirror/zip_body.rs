@@ -72,7 +72,7 @@ impl ZipBody {
         receiver
     }
 
-    /// Calls `out` with the bytes of `range` in order, in parts of about [`FRAME`]. Blocking.
+    /// Calls `out` with the bytes of `range` in order, in parts of about 256 KiB. Blocking.
     ///
     /// # Errors
     /// A chunk that is not in the store, the disk's errors, and what `out` returns.

@@ -1,7 +1,7 @@
 //! The HTTP face of a node: the GOPROXY protocol, and the admin API under `/-/`.
 //!
 //! Thin on purpose: parse the request (`domain::request`), ask the mirror, translate the outcome by one table
-//! ([`respond`]). Nothing in here fetches, stores or decides what is true.
+//! (`respond`). Nothing in here fetches, stores or decides what is true.
 
 pub mod admin;
 pub mod range;
