@@ -11,8 +11,8 @@ use super::{Failure, print};
 use crate::config::{Config, Raw};
 use crate::daemon::{Daemon, DaemonError};
 
-/// How long an orderly stop may take before the process ends all the same: less than the 10 s after which container runtimes
-/// kill. Everything that was acknowledged is on disk at any moment, so nothing is lost then.
+/// How long an orderly stop may take before the process ends all the same: whoever stops a node has it stopped within 5 s.
+/// Everything that was acknowledged is on disk at any moment, so nothing is lost then.
 const STOP_DEADLINE: Duration = Duration::from_millis(4500);
 
 /// Arguments of `modswarm up`.
