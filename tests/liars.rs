@@ -137,3 +137,32 @@ async fn a_recipe_that_promises_more_bytes_than_its_manifest_is_refused() {
     assert_eq!(got.status, 503, "{}", got.text());
     assert!(got.text().contains("recipe"), "{}", got.text());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recipe_that_nobody_can_fill_does_not_keep_a_seed_from_fetching_the_version() {
+    let module = lib(b"package lib\n");
+    let liar = Liar::start().await;
+    liar.offer(&module, |manifest| manifest.zip.as_mut().unwrap().pages = vec![BlobId::of(b"a page that is nowhere")]);
+    let upstream = FixtureProxy::start(std::slice::from_ref(&module)).await;
+    let options = NodeOptions { peers: vec![liar.address.clone()], ..NodeOptions::seed(&upstream.url()) };
+    let seed = TestNode::start(options).await;
+    seed.wait_for(1, 1).await;
+    let got = seed.get(ZIP).await;
+    assert_eq!((got.status, got.body), (200, module.zip.clone()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peers_manifest_that_differs_in_its_info_only_is_completed_from_the_upstream() {
+    let module = lib(b"package lib\n");
+    let peer = Liar::start().await;
+    peer.offer(&module, |manifest| manifest.info = br#"{"Version":"v1.0.0","Origin":{"VCS":"git"}}"#.to_vec());
+    let upstream = FixtureProxy::start(std::slice::from_ref(&module)).await;
+    let options = NodeOptions { peers: vec![peer.address.clone()], ..NodeOptions::seed(&upstream.url()) };
+    let seed = TestNode::start(options).await;
+    seed.wait_for(1, 1).await;
+    drop(peer);
+    seed.wait_until(|status| status.peers.is_empty()).await;
+    let got = seed.get(ZIP).await;
+    assert_eq!((got.status, got.body), (200, module.zip.clone()));
+    assert_eq!(seed.status().await.store.versions, 1);
+}

@@ -209,6 +209,27 @@ pub(super) async fn load_layout(
         .await
 }
 
+/// Completes the manifest of `module` that is in the catalog from what is in the store. Says whether it is complete; if not, it
+/// was withdrawn, and another one can take its place.
+pub(super) async fn settle(module: &ModuleVersion, intake: &Intake) -> Result<bool, SourceError> {
+    let Some(held) = known(module, intake).await? else { return Ok(false) };
+    let Some(zip) = held.manifest.zip.as_ref().filter(|_| !held.complete) else { return Ok(held.complete) };
+    let layout = match load_layout(module, zip, intake).await? {
+        Ok(layout) => Arc::new(layout),
+        Err(why) => return intake.withdraw(held.id, &why).await.map(|()| false),
+    };
+    let ids: Vec<BlobId> = layout.chunks().map(|(id, _)| id).collect();
+    if !intake.blocking(move |store| store.missing(&ids)).await?.is_empty() {
+        let why = format!("the recipe of {module} that a peer sent names other chunks than the zip has");
+        return intake.withdraw(held.id, &why).await.map(|()| false);
+    }
+    match check_whole(held.id, module, zip, layout, intake).await {
+        Ok(()) => Ok(true),
+        Err(SourceError::Forged(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Reads the rebuilt zip once more from the store and compares both hashes; only then is the version held.
 async fn check_whole(
     id: ManifestId,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::databases::Proven;
+use super::from_peers;
 use super::intake::Intake;
 use super::source::{Level, Resolved, Source, SourceError, Want, Work};
 use crate::domain::blob::{BlobId, MAX_BLOB};
@@ -79,7 +80,14 @@ impl FromUpstream {
         };
         let go_mod = store_go_mod(go_mod, intake).await?;
         let manifest = Manifest { module: want.module.clone(), info: info.into(), go_mod, go_mod_h1, zip };
-        intake.publish(&manifest, proven.map_or(Proof::None, |proven| Proof::Sumdb(proven.proof))).await?;
+        let proof = proven.map_or(Proof::None, |proven| Proof::Sumdb(proven.proof));
+        if intake.publish(&manifest, proof.clone()).await? || manifest.zip.is_none() {
+            return Ok(());
+        }
+        // A peer's manifest of the same hashes is in the catalog. If its recipe is right, the store has all of it now.
+        if !from_peers::settle(&want.module, intake).await? {
+            intake.publish(&manifest, proof).await?;
+        }
         Ok(())
     }
 

@@ -70,21 +70,24 @@ impl Intake {
         Ok(accepted)
     }
 
-    /// Takes a manifest that this node made itself, marks it complete and announces it.
+    /// Takes a manifest that this node made itself, marks it complete and announces it. Says whether it is in the catalog now;
+    /// if not, another one is, of the same hashes, that says as much.
     ///
     /// # Errors
     /// As [`Intake::accept`].
-    pub async fn publish(&self, manifest: &Manifest, proof: Proof) -> Result<ManifestId, SourceError> {
+    pub async fn publish(&self, manifest: &Manifest, proof: Proof) -> Result<bool, SourceError> {
         let envelope = Envelope { manifest: manifest.encode(), proof }.encode();
         let verified = VerifiedManifest::check(envelope.into(), self.trust());
         let verified = verified.map_err(|why| SourceError::Forged(why.to_string()))?;
         let id = verified.id();
-        self.accept(verified.clone()).await?;
+        if let Accepted::Superseded { .. } = self.accept(verified.clone()).await? {
+            return Ok(false);
+        }
         if manifest.zip.is_some() {
             self.complete(id).await?;
         }
         self.announce(verified);
-        Ok(id)
+        Ok(true)
     }
 
     /// Marks a manifest's zip as held and checked.
