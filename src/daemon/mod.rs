@@ -183,7 +183,9 @@ impl Daemon {
     ) -> Result<Self, DaemonError> {
         let Outside { listen, peers, upstream, specs } = outside;
         let tmp = files::fresh_tmp(&config.data)?;
-        let databases = Databases::open(&specs, &store, upstream.as_ref().map(|(upstream, _)| upstream)).await?;
+        let (states, _new_states) = mpsc::channel(NEWS);
+        let seeds = upstream.as_ref().map(|(upstream, _)| upstream);
+        let databases = Databases::open(&specs, &store, seeds, &states).await?;
         let aside = databases::admit(&store, databases.trust()).await?;
         if aside > 0 {
             tracing::warn!(
@@ -209,6 +211,13 @@ impl Daemon {
         parts.spawn(async move { ("transfer", serving.await.map_err(|why| why.to_string())) });
 
         let (bell, news) = mpsc::channel(NEWS);
+        if !specs.is_empty() {
+            let keeping = databases.clone().keep(stop.clone());
+            parts.spawn(async move {
+                keeping.await;
+                ("checksum databases", Ok(()))
+            });
+        }
         let intake = Intake::new(store.clone(), databases, Some(bell));
         let mut sources: Vec<Arc<dyn Source>> = vec![Arc::new(FromPeers::new(fetcher.clone()))];
         let upstream_text = upstream.as_ref().map(|(_, text)| text.clone());

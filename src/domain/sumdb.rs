@@ -28,6 +28,7 @@ use super::tlog::{self, BadText, Hash, TreeHead};
 
 mod record;
 mod spec;
+pub mod state;
 
 pub use record::{Lookup, MAX_LOOKUP, MAX_RECORD, Record, RecordError};
 pub use spec::{DEFAULT_DATABASE, SpecError, SumdbSpec};

@@ -58,7 +58,10 @@ impl Intake {
     pub async fn accept(&self, manifest: VerifiedManifest) -> Result<Accepted, SourceError> {
         let module = manifest.manifest().module.clone();
         let id = manifest.id();
-        let accepted = self.store.accept(manifest).await.map_err(|error| local(&error))?;
+        let accepted = self.store.accept(manifest.clone()).await.map_err(|error| local(&error))?;
+        if let Accepted::New | Accepted::Replaced { .. } = &accepted {
+            self.databases.note(&manifest);
+        }
         if let Accepted::Conflict { held } = &accepted {
             return Err(SourceError::Forged(format!(
                 "{module} came as manifest {id}, but this site has known it as {held}: one of the two is not the published one"

@@ -112,7 +112,7 @@ impl Mirror {
             Request::Info { path, query: Query::Name(query) } => self.resolve_query(&path, &query, reach).await,
             Request::GoMod(module) => self.file(module, Kind::GoMod, reach).await,
             Request::Zip(module) => self.file(module, Kind::Zip, reach).await,
-            Request::Sumdb(_) => Err(SourceError::Miss("this node serves no checksum database".into())),
+            Request::Sumdb(question) => self.sumdb(&question, reach).await,
         };
         answer.map_or_else(outcome_of, Outcome::Found)
     }

@@ -54,6 +54,12 @@ pub enum Kind {
     GoMod,
     /// `.zip`.
     Zip,
+    /// A tile of a checksum database.
+    Tile,
+    /// A record of a checksum database under the head that is pinned now.
+    Lookup,
+    /// The head that is pinned now, and whether there is one.
+    Head,
 }
 
 /// The bytes of an answer.

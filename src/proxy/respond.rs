@@ -45,16 +45,18 @@ pub(super) fn not_allowed() -> Response {
 
 fn content_type(kind: Kind) -> &'static str {
     match kind {
-        Kind::List | Kind::GoMod => TEXT,
+        Kind::List | Kind::GoMod | Kind::Lookup | Kind::Head => TEXT,
         Kind::Info | Kind::MutableInfo => "application/json",
         Kind::Zip => "application/zip",
+        Kind::Tile => "application/octet-stream",
     }
 }
 
 fn cache_life(kind: Kind) -> &'static str {
     match kind {
-        Kind::List | Kind::MutableInfo => MUTABLE,
-        Kind::Info | Kind::GoMod | Kind::Zip => IMMUTABLE,
+        // A lookup ends with the pinned head, and that moves.
+        Kind::List | Kind::MutableInfo | Kind::Lookup | Kind::Head => MUTABLE,
+        Kind::Info | Kind::GoMod | Kind::Zip | Kind::Tile => IMMUTABLE,
     }
 }
 
@@ -203,6 +205,9 @@ mod tests {
             (Kind::Info, "application/json", IMMUTABLE),
             (Kind::GoMod, TEXT, IMMUTABLE),
             (Kind::Zip, "application/zip", IMMUTABLE),
+            (Kind::Tile, "application/octet-stream", IMMUTABLE),
+            (Kind::Lookup, TEXT, MUTABLE),
+            (Kind::Head, TEXT, MUTABLE),
         ] {
             let response = get(kind, b"body", &[]);
             assert_eq!(response.status(), 200);

@@ -158,9 +158,17 @@ impl<O: Ops> Client<O> {
     /// [`ClientError`] when tiles for it cannot be had.
     pub async fn consistency(&self, old: u64) -> Result<Option<(Arc<SignedHead>, Vec<Hash>)>, ClientError> {
         let Some(head) = self.head().filter(|head| (1..=head.tree().size).contains(&old)) else { return Ok(None) };
-        let proven = self.read(head.tree(), tree_nodes(old)).await?;
-        let proof = prove_tree(head.tree().size, old, &proven)?;
+        let proof = self.consistency_of(&head, old).await?;
         Ok(Some((head, proof)))
+    }
+
+    /// The proof that the tree of `head` contains the tree of its first `old` records, which is 1 at least and not more than it has.
+    ///
+    /// # Errors
+    /// As [`Client::consistency`].
+    pub async fn consistency_of(&self, head: &SignedHead, old: u64) -> Result<Vec<Hash>, ClientError> {
+        let proven = self.read(head.tree(), tree_nodes(old)).await?;
+        Ok(prove_tree(head.tree().size, old, &proven)?)
     }
 
     /// Sees to it that tiles are in the store, as wide as the tree of `head` has them. Tiles that it has no part of are

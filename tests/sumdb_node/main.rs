@@ -9,7 +9,9 @@ mod common;
 #[path = "../common/sumdb.rs"]
 mod sumdb;
 
+mod client;
 mod proofs;
+mod serving;
 
 use std::sync::{Arc, RwLock};
 

@@ -12,25 +12,37 @@
 //! that one of them brought serve the next.
 
 mod admit;
+mod answer;
+mod keeper;
+mod limits;
 mod ops;
+mod pinned;
 mod shelf;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, RwLock};
+
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::domain::manifest::{Envelope, Proof};
 use crate::domain::module::ModuleVersion;
 use crate::domain::note::Verifier;
+use crate::domain::sumdb::state::StateId;
 use crate::domain::sumdb::{Record, SumdbProof, SumdbSpec};
 use crate::domain::trust::Trust;
 use crate::store::{Held, Store};
-use crate::sumdb::{Client, ClientError, Kind};
+use crate::sumdb::{Client, ClientError, Kind, Server};
 use crate::upstream::Upstream;
+use crate::verified::VerifiedManifest;
 
 use super::mutable::unix_now;
 use super::source::SourceError;
 pub use admit::admit;
 use ops::UpstreamOps;
+use pinned::{Records, Turn};
 use shelf::Shelf;
+
+/// A state of a database (`name+hash of its key`) that this node made: to be announced.
+pub type StateNews = (String, StateId);
 
 /// The databases of a node, in the order in which they are asked. A handle that is cheap to clone.
 #[derive(Clone, Default)]
@@ -45,6 +57,17 @@ pub struct Database {
     shelf: Arc<Shelf>,
     /// On a node that has an upstream.
     client: Option<Client<UpstreamOps>>,
+    /// What is answered. It is changed only by the one who has the turn.
+    server: RwLock<Server>,
+    records: Mutex<Records>,
+    turn: tokio::sync::Mutex<Turn>,
+    /// Counts changes of what is answered.
+    moved: watch::Sender<u64>,
+    /// There is a new record, or somebody waits.
+    wake: Notify,
+    /// Somebody waits.
+    urgent: Notify,
+    news: mpsc::Sender<StateNews>,
 }
 
 /// A proof, and what it proves.
@@ -54,7 +77,8 @@ pub(super) struct Proven {
 }
 
 impl Databases {
-    /// The databases of `specs`, asked by way of `upstream` where there is one. Of no specs: an open node.
+    /// The databases of `specs`, asked by way of `upstream` where there is one. Of no specs: an open node. `news` gets every
+    /// state that this node makes.
     ///
     /// # Errors
     /// [`ClientError`] when what is stored of one cannot be used.
@@ -62,10 +86,13 @@ impl Databases {
         specs: &[SumdbSpec],
         store: &Store,
         upstream: Option<&Arc<Upstream>>,
+        news: &mpsc::Sender<StateNews>,
     ) -> Result<Self, ClientError> {
         let mut all = Vec::new();
         for spec in specs {
-            all.push(Arc::new(Database::open(spec, store, upstream).await?));
+            let database = Database::open(spec, store, upstream, news.clone()).await?;
+            database.restore().await;
+            all.push(Arc::new(database));
         }
         let trust = Trust::sumdb(specs.iter().map(|spec| spec.verifier().clone()).collect());
         Ok(Self { all: all.into(), trust: trust.into() })
@@ -75,6 +102,14 @@ impl Databases {
     #[must_use]
     pub fn trust(&self) -> &Trust {
         &self.trust
+    }
+
+    /// Takes note of a manifest that has come into the catalog.
+    pub(super) fn note(&self, manifest: &VerifiedManifest) {
+        let Proof::Sumdb(proof) = manifest.proof() else { return };
+        if let Some(database) = self.all.iter().find(|database| database.name() == proof.database) {
+            database.note(proof.index);
+        }
     }
 
     /// The proof for a module version: the one that it is held with, or a new one. `None` on an open node.
@@ -118,7 +153,12 @@ fn read(module: &ModuleVersion, proof: SumdbProof) -> Result<Proven, SourceError
 }
 
 impl Database {
-    async fn open(spec: &SumdbSpec, store: &Store, upstream: Option<&Arc<Upstream>>) -> Result<Self, ClientError> {
+    async fn open(
+        spec: &SumdbSpec,
+        store: &Store,
+        upstream: Option<&Arc<Upstream>>,
+        news: mpsc::Sender<StateNews>,
+    ) -> Result<Self, ClientError> {
         let verifier = spec.verifier().clone();
         let shelf = Arc::new(Shelf::new(&verifier, store.clone()));
         let client = match upstream {
@@ -128,7 +168,18 @@ impl Database {
                 Some(Client::open(ops, verifier.clone()).await?)
             }
         };
-        Ok(Self { verifier, shelf, client })
+        Ok(Self {
+            verifier,
+            shelf,
+            client,
+            server: RwLock::default(),
+            records: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            moved: watch::Sender::new(0),
+            wake: Notify::new(),
+            urgent: Notify::new(),
+            news,
+        })
     }
 
     /// Its name, as it stands in URLs.

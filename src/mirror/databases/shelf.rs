@@ -1,7 +1,8 @@
 //! What a node keeps of a checksum database: tiles as blobs, so that they travel like everything else, and the head that
 //! is believed as a fact.
 //!
-//! Where each tile is stands in memory only: 60 bytes a tile, and there are fewer tiles than module versions.
+//! Where each tile is stands in memory, 60 bytes a tile, and there are hardly more tiles than module versions. What is to
+//! survive a restart is in the *state* (see the `pinned` module): a tile that is in none is fetched again when it is needed.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -31,9 +32,49 @@ impl Shelf {
         Self { verifier: verifier.clone(), store, tiles: Mutex::default(), head: tokio::sync::Mutex::new(0) }
     }
 
-    /// The key of a fact about this database. With the key's hash in it: what another key signed is of another database.
+    /// Name of the database and hash of its key: what another key signed is of another database.
+    pub(super) fn id(&self) -> String {
+        self.verifier.id().to_string()
+    }
+
     pub(super) fn fact_key(&self, what: &str) -> String {
         format!("sumdb/{}/{what}", self.verifier.id())
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Whether all of `tiles` are held, or wider versions of them.
+    pub(super) fn covers(&self, tiles: &[Tile]) -> bool {
+        let held = self.tiles();
+        let has = |tile: &Tile| held.get(&(tile.level(), tile.n())).is_some_and(|(width, _)| *width >= tile.width());
+        tiles.iter().all(has)
+    }
+
+    /// All tiles, as wide as they are held.
+    pub(super) fn all(&self) -> Vec<Tile> {
+        self.tiles().iter().filter_map(|(&(level, n), &(width, _))| Tile::new(level, n, width)).collect()
+    }
+
+    /// All tiles of a tree of `size` records, as wide as that has them, with the width in which each is held, and its blob.
+    pub(super) fn of_tree(&self, size: u64) -> Vec<(Tile, (u16, BlobId))> {
+        let wide_enough = |(&(level, n), &(width, id)): (&(u8, u64), &(u16, BlobId))| {
+            let tile = Tile::new(level, n, 1)?.in_tree(size).filter(|tile| tile.width() <= width)?;
+            Some((tile, (width, id)))
+        };
+        self.tiles().iter().filter_map(wide_enough).collect()
+    }
+
+    /// Notes where tiles are whose blobs are in the store, and that were authenticated before.
+    pub(super) fn fill(&self, tiles: impl IntoIterator<Item = (Tile, BlobId)>) {
+        let mut held = self.tiles();
+        for (tile, id) in tiles {
+            let place = held.entry((tile.level(), tile.n())).or_insert((0, id));
+            if place.0 < tile.width() {
+                *place = (tile.width(), id);
+            }
+        }
     }
 
     /// The data of a tile or of a wider version of it. One whose blob is damaged is not there.
@@ -62,13 +103,7 @@ impl Shelf {
             blobs.push(blob);
         }
         self.store.put(blobs).await?;
-        let mut held = self.tiles();
-        for (tile, id) in named {
-            let place = held.entry((tile.level(), tile.n())).or_insert((0, id));
-            if place.0 < tile.width() {
-                *place = (tile.width(), id);
-            }
-        }
+        self.fill(named);
         Ok(())
     }
 
