@@ -151,3 +151,15 @@ async fn fact_23_known_but_unreachable_is_503() {
     );
     assert_eq!(second.get("/cached-only/example.com/lib/@v/v1.0.0.zip").await.status, 404);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fact_13_an_upstream_without_latest_is_asked_for_its_list() {
+    let modules = modules();
+    let upstream = FixtureProxy::start(&modules).await;
+    upstream.always("/example.com/lib/@latest", Fault::Status(404));
+    let seed = TestNode::start(NodeOptions::seed(&upstream.url())).await;
+    let got = seed.get("/example.com/lib/@latest").await;
+    assert_eq!((got.status, got.body), (200, modules[1].info.clone()));
+    upstream.always("/example.com/!upper/@latest", Fault::Status(403));
+    assert_eq!(seed.get("/example.com/!upper/@latest").await.status, 403, "a refusal is not a miss");
+}

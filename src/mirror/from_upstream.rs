@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use super::databases::Proven;
 use super::from_peers;
 use super::intake::Intake;
+use super::lists::{self, Known};
 use super::source::{Level, Resolved, Source, SourceError, Want, Work};
 use crate::domain::blob::{BlobId, MAX_BLOB};
 use crate::domain::dirhash::H1;
@@ -19,7 +20,7 @@ use crate::domain::module::{ModulePath, ModuleVersion, Version};
 use crate::domain::recipe::{self, SplitError};
 use crate::domain::zip;
 use crate::store::FileBytes;
-use crate::upstream::{Upstream, UpstreamError};
+use crate::upstream::{Info, Upstream, UpstreamError};
 use crate::verified::VerifiedBlob;
 
 /// Bytes of blobs that go to the store in one batch: large enough that the fsync after it does not count, small enough that a few of
@@ -64,6 +65,24 @@ impl FromUpstream {
         };
         let go_mod = async { self.upstream.go_mod(module).await.map_err(outside) };
         tokio::try_join!(info, go_mod)
+    }
+
+    /// The newest version. `@latest` is optional in the protocol: a proxy that answers 404 to it is asked for its list, as the go command
+    /// does (GOPROXY.md, fact 13).
+    async fn latest(&self, path: &ModulePath) -> Result<Info, UpstreamError> {
+        let missing = match self.upstream.latest(path).await {
+            Err(missing @ UpstreamError::NotFound { .. }) => missing,
+            other => return other,
+        };
+        let listed = match self.upstream.list(path).await {
+            Err(UpstreamError::NotFound { .. }) => return Err(missing),
+            other => other?,
+        };
+        let listed: Vec<Known> = listed.into_iter().map(|version| Known { version, has_zip: true }).collect();
+        match lists::latest(&listed) {
+            Some(version) => self.upstream.info(path, version.as_str()).await,
+            None => Err(missing),
+        }
     }
 
     async fn fetch(&self, want: &Want, intake: &Intake) -> Result<(), SourceError> {
@@ -140,7 +159,7 @@ impl Source for FromUpstream {
     fn resolve<'a>(&'a self, path: &'a ModulePath, query: &'a str) -> Work<'a, Resolved> {
         Box::pin(async move {
             let info = match query {
-                "latest" => self.upstream.latest(path).await,
+                "latest" => self.latest(path).await,
                 query => self.upstream.info(path, query).await,
             };
             info.map(|info| Resolved { version: info.version, info: info.bytes }).map_err(outside)
