@@ -4,71 +4,11 @@
 
 mod common;
 
-use std::sync::Arc;
-
-use bytes::Bytes;
 use common::node::{NodeOptions, TestNode};
+use common::peer::TestPeer;
 use common::{FixtureModule, FixtureProxy, make_module};
-use libp2p::identity::Keypair;
 use modswarm::domain::blob::BlobId;
 use modswarm::domain::dirhash::H1;
-use modswarm::domain::manifest::{Envelope, GoMod, Manifest, Proof, ZipRef};
-use modswarm::domain::module::ModuleVersion;
-use modswarm::domain::recipe::split;
-use modswarm::swarm::{self, SwarmConfig};
-use modswarm::transfer::{self, MemoryHeld, ServeLimits, Traffic};
-use tokio_util::sync::CancellationToken;
-
-/// A program that speaks the real protocols and offers what it was given.
-struct Liar {
-    address: String,
-    held: Arc<MemoryHeld>,
-    _stop: tokio_util::sync::DropGuard,
-}
-
-impl Liar {
-    async fn start() -> Self {
-        let stop = CancellationToken::new();
-        let config = SwarmConfig {
-            identity: Keypair::generate_ed25519(),
-            listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
-            peers: vec![],
-            mdns: false,
-        };
-        let (swarm, mut news, _) = swarm::start(config, stop.clone()).await.unwrap();
-        let held = Arc::new(MemoryHeld::new());
-        transfer::serve(swarm.stream_control(), held.clone(), ServeLimits::default(), Traffic::new(), stop.clone())
-            .unwrap();
-        let address = swarm.listen_addrs()[0].to_string();
-        tokio::spawn(async move {
-            let _swarm = swarm;
-            while news.recv().await.is_some() {}
-        });
-        Self { address, held, _stop: stop.drop_guard() }
-    }
-
-    /// Offers `module` with the blobs of its zip, after `lie` has had its way with the manifest.
-    fn offer(&self, module: &FixtureModule, lie: impl FnOnce(&mut Manifest)) {
-        let version = ModuleVersion::parse(&format!("{}@{}", module.path, module.version)).unwrap();
-        let zip = module.zip.to_vec();
-        let done = split(&version, &zip, &mut |_: BlobId, bytes: Vec<u8>| {
-            self.held.insert_blob(bytes.into());
-            Ok::<(), ()>(())
-        })
-        .unwrap();
-        let zip = ZipRef { h1: H1::of_zip(&zip).unwrap(), len: done.len, blake3: done.blake3, pages: done.pages };
-        let mut manifest = Manifest {
-            module: version,
-            info: module.info.to_vec(),
-            go_mod: GoMod::Inline(module.go_mod.to_vec()),
-            go_mod_h1: H1::of_go_mod(&module.go_mod),
-            zip: Some(zip),
-        };
-        lie(&mut manifest);
-        let envelope: Bytes = Envelope { manifest: manifest.encode(), proof: Proof::None }.encode().into();
-        self.held.insert_envelope(manifest.id(), &manifest.module, envelope);
-    }
-}
 
 fn lib(body: &[u8]) -> FixtureModule {
     make_module("example.com/lib", "v1.0.0", &[("lib.go", body)])
@@ -79,7 +19,7 @@ const ZIP: &str = "/example.com/lib/@v/v1.0.0.zip";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_zip_that_does_not_have_the_h1_of_its_manifest_is_not_served_and_the_right_one_takes_its_place() {
     let (right, wrong) = (lib(b"package lib\n"), lib(b"package lib // changed on the way\n"));
-    let liar = Liar::start().await;
+    let liar = TestPeer::start().await;
     // The manifest claims the hash of the right zip, and its recipe gives another.
     liar.offer(&wrong, |manifest| manifest.zip.as_mut().unwrap().h1 = H1::of_zip(&right.zip.to_vec()).unwrap());
     let node = TestNode::start(NodeOptions { peers: vec![liar.address.clone()], ..NodeOptions::default() }).await;
@@ -105,7 +45,7 @@ async fn a_zip_that_does_not_have_the_h1_of_its_manifest_is_not_served_and_the_r
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_zip_with_another_blake3_than_its_manifest_is_not_served() {
-    let liar = Liar::start().await;
+    let liar = TestPeer::start().await;
     liar.offer(&lib(b"package lib\n"), |manifest| manifest.zip.as_mut().unwrap().blake3 = [7; 32]);
     let node = TestNode::start(NodeOptions { peers: vec![liar.address.clone()], ..NodeOptions::default() }).await;
     node.wait_for(1, 1).await;
@@ -115,7 +55,7 @@ async fn a_zip_with_another_blake3_than_its_manifest_is_not_served() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_whose_go_mod_has_another_hash_never_enters_the_catalog() {
-    let liar = Liar::start().await;
+    let liar = TestPeer::start().await;
     liar.offer(&lib(b"package lib\n"), |manifest| manifest.go_mod_h1 = H1::from_bytes([1; 32]));
     let honest = make_module("example.com/honest", "v1.0.0", &[("a.go", b"package a\n")]);
     liar.offer(&honest, |_| {});
@@ -129,7 +69,7 @@ async fn a_manifest_whose_go_mod_has_another_hash_never_enters_the_catalog() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recipe_that_promises_more_bytes_than_its_manifest_is_refused() {
-    let liar = Liar::start().await;
+    let liar = TestPeer::start().await;
     liar.offer(&lib(b"package lib\n"), |manifest| manifest.zip.as_mut().unwrap().len += 1);
     let node = TestNode::start(NodeOptions { peers: vec![liar.address.clone()], ..NodeOptions::default() }).await;
     node.wait_for(1, 1).await;
@@ -141,7 +81,7 @@ async fn a_recipe_that_promises_more_bytes_than_its_manifest_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_recipe_that_nobody_can_fill_does_not_keep_a_seed_from_fetching_the_version() {
     let module = lib(b"package lib\n");
-    let liar = Liar::start().await;
+    let liar = TestPeer::start().await;
     liar.offer(&module, |manifest| manifest.zip.as_mut().unwrap().pages = vec![BlobId::of(b"a page that is nowhere")]);
     let upstream = FixtureProxy::start(std::slice::from_ref(&module)).await;
     let options = NodeOptions { peers: vec![liar.address.clone()], ..NodeOptions::seed(&upstream.url()) };
@@ -154,7 +94,7 @@ async fn a_recipe_that_nobody_can_fill_does_not_keep_a_seed_from_fetching_the_ve
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peers_manifest_that_differs_in_its_info_only_is_completed_from_the_upstream() {
     let module = lib(b"package lib\n");
-    let peer = Liar::start().await;
+    let peer = TestPeer::start().await;
     peer.offer(&module, |manifest| manifest.info = br#"{"Version":"v1.0.0","Origin":{"VCS":"git"}}"#.to_vec());
     let upstream = FixtureProxy::start(std::slice::from_ref(&module)).await;
     let options = NodeOptions { peers: vec![peer.address.clone()], ..NodeOptions::seed(&upstream.url()) };

@@ -5,6 +5,7 @@
 mod common;
 
 use common::node::{NodeOptions, TestNode, get};
+use common::peer::TestPeer;
 use common::{Fault, FixtureModule, FixtureProxy, make_module, noise};
 
 fn modules() -> Vec<FixtureModule> {
@@ -162,4 +163,26 @@ async fn fact_13_an_upstream_without_latest_is_asked_for_its_list() {
     assert_eq!((got.status, got.body), (200, modules[1].info.clone()));
     upstream.always("/example.com/!upper/@latest", Fault::Status(403));
     assert_eq!(seed.get("/example.com/!upper/@latest").await.status, 403, "a refusal is not a miss");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fetch_goes_on_after_a_restart_with_what_had_landed() {
+    let files: Vec<(String, Vec<u8>)> = (0..40_u64).map(|n| (format!("f{n}.bin"), noise(5000, n))).collect();
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    let module = make_module("example.com/lib", "v1.0.0", &files);
+    // The recipe's pages come last out of a split, and nothing can be fetched without them.
+    let first = TestPeer::start().await;
+    first.offer_some(&module, |place| place < 15 || place >= 40, |_| {});
+    let second = TestPeer::start().await;
+    second.offer_some(&module, |place| place >= 15, |_| {});
+    let peer = |peer: &TestPeer| NodeOptions { peers: vec![peer.address.clone()], ..NodeOptions::default() };
+    let node = TestNode::start(peer(&first)).await;
+    node.wait_for(1, 1).await;
+    assert_eq!(node.get("/example.com/lib/@v/v1.0.0.zip").await.status, 503, "nobody has all of it");
+    let dir = node.stop().await;
+    drop(first);
+    let node = TestNode::start_in(dir, peer(&second)).await;
+    node.wait_for(1, 1).await;
+    let got = node.get("/example.com/lib/@v/v1.0.0.zip").await;
+    assert_eq!((got.status, got.body), (200, module.zip.clone()));
 }

@@ -8,6 +8,7 @@
 #![allow(clippy::unwrap_used)]
 
 pub mod node;
+pub mod peer;
 pub mod process;
 pub mod proxy;
 pub mod upstream;
