@@ -6,7 +6,8 @@
 //! # Promises
 //!
 //! 1. *Drop-in.* A `go` command that works against the upstream works against a node, byte for byte.
-//! 2. *Nothing unproven enters.* Peers, upstreams and disks are untrusted for bytes: what is stored has gone through [`verified`].
+//! 2. *Nothing unproven enters.* Peers, upstreams and disks are untrusted for bytes: what is stored has gone through [`verified`]. On a node
+//!    that is told of a checksum database (`--sumdb`), a module version enters only with the database's proof of its hashes.
 //! 3. *What goes in comes out bit for bit.* A zip leaves every node with the bytes with which it was seeded.
 //! 4. *A hit is local.* What the node holds is served without a network round trip.
 //! 5. *Pull the plug at any moment.* Nothing acknowledged is lost.
@@ -21,6 +22,8 @@
 //! | **recipe** | how to rebuild a zip bit for bit, in *pages*, which are blobs too ([`domain::recipe`]) |
 //! | **manifest** | all that is known of one module version, named by its own BLAKE3 ([`domain::manifest`]) |
 //! | **catalog** | the set of manifests a node accepts; lists and "latest" are computed from it, never asked of a peer |
+//! | **proof** | record, inclusion path and signed tree head of a checksum database: enough to check a manifest alone |
+//! | **state** | what a node can answer of a checksum database: the pinned head, and which blob is which tile |
 //! | **seed** | a node that has an upstream |
 //! | **verified** | bytes that passed their check; only [`verified`] makes them, and the store takes nothing else |
 //!
@@ -35,6 +38,20 @@
 //! ```
 //! A miss fills the store, and then the answer is read from the store. One fetch per version however many ask. *Miss*, *failure* and
 //! *forgery* stay three different things from the socket to the status line.
+//!
+//! # The checksum database
+//!
+//! Opt-in, by the same `--sumdb` on all nodes of a site: a node that wants proofs counts a manifest without one as a fault of its sender.
+//!
+//! * *A seed proves before it publishes* ([`mirror::databases`]): the record is there before the first byte of the zip is stored.
+//! * *Every node checks alone*, at the one door, by one rule ([`domain::trust`]). A catalog that was filled by another rule is held to the
+//!   new one at the start: what would not be let in is set aside until it comes in again.
+//! * *Every node answers* `/sumdb/NAME/` under one pinned head. Seeds pin it, collect exactly the tiles that clients will ask for, and
+//!   announce the result, a *state*; other nodes check a state like the answers of an upstream, up to the signed head, and then hand it on.
+//!   The head never moves back. Two histories are kept as evidence and followed by nobody.
+//! * *A record comes with its manifest, its tiles a moment later.* Until then it waits, and so does a lookup of it, for a bounded time;
+//!   `supported` speaks of the records whose tiles are here. Taking it back for each new module would stop every build of the
+//!   site, since the go command goes straight to the internet then.
 //!
 //! # Layers
 //!

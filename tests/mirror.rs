@@ -172,7 +172,7 @@ async fn a_fetch_goes_on_after_a_restart_with_what_had_landed() {
     let module = make_module("example.com/lib", "v1.0.0", &files);
     // The recipe's pages come last out of a split, and nothing can be fetched without them.
     let first = TestPeer::start().await;
-    first.offer_some(&module, |place| place < 15 || place >= 40, |_| {});
+    first.offer_some(&module, |place| !(15..40).contains(&place), |_| {});
     let second = TestPeer::start().await;
     second.offer_some(&module, |place| place >= 15, |_| {});
     let peer = |peer: &TestPeer| NodeOptions { peers: vec![peer.address.clone()], ..NodeOptions::default() };

@@ -183,7 +183,7 @@ impl Daemon {
     ) -> Result<Self, DaemonError> {
         let Outside { listen, peers, upstream, specs } = outside;
         let tmp = files::fresh_tmp(&config.data)?;
-        let (states, _new_states) = mpsc::channel(NEWS);
+        let (states, new_states) = mpsc::channel(NEWS);
         let seeds = upstream.as_ref().map(|(upstream, _)| upstream);
         let databases = Databases::open(&specs, &store, seeds, &states).await?;
         let aside = databases::admit(&store, databases.trust()).await?;
@@ -225,7 +225,8 @@ impl Daemon {
             sources.push(Arc::new(FromUpstream::new(upstream, tmp)));
         }
         let mirror = Mirror::new(MirrorOptions { intake: intake.clone(), sources, fresh: config.fresh });
-        let syncing = Sync { swarm: swarm.clone(), fetcher, held, intake }.run(swarm_news, news, stop.clone());
+        let syncing =
+            Sync { swarm: swarm.clone(), fetcher, held, intake }.run(swarm_news, news, new_states, stop.clone());
         parts.spawn(async move {
             ("catalog", {
                 syncing.await;

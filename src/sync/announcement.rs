@@ -1,4 +1,4 @@
-//! What an announcement says: a whole small manifest, or the name of a large one.
+//! What an announcement says: a whole small manifest, the name of a large one, or that a checksum database has a new state.
 
 use bincode::{Decode, Encode};
 use bytes::Bytes;
@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::limits::MAX_ANNOUNCEMENT;
 use crate::domain::codec::{self, CodecError};
 use crate::domain::manifest::ManifestId;
+use crate::domain::sumdb::state::StateId;
 use crate::verified::VerifiedManifest;
 
 /// One gossip message.
@@ -15,6 +16,13 @@ pub(super) enum Announcement {
     Envelope(Vec<u8>),
     /// The id of a manifest that is too long to gossip; ask the one who announced it.
     Id(ManifestId),
+    /// The state of a checksum database; ask the one who announced it for its blobs.
+    Sumdb {
+        /// Name of the database and hash of its key.
+        database: String,
+        /// Which state.
+        state: StateId,
+    },
 }
 
 impl Announcement {
@@ -25,8 +33,34 @@ impl Announcement {
         if fits { whole.into() } else { codec::encode(&Self::Id(manifest.id())).into() }
     }
 
+    /// The announcement of a state.
+    pub(super) fn of_state(database: String, state: StateId) -> Bytes {
+        codec::encode(&Self::Sumdb { database, state }).into()
+    }
+
     /// Reads one.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         codec::decode::<_, MAX_ANNOUNCEMENT>(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::blob::BlobId;
+
+    #[test]
+    fn the_encoding_stays_as_it_is() {
+        let id = BlobId::of(b"root");
+        let state = Announcement::of_state("sum.example+00000001".into(), StateId { size: 300, root: id });
+        let encoded = [&[2, 20], b"sum.example+00000001".as_slice(), &[251, 44, 1], id.as_bytes()].concat();
+        assert_eq!(state, encoded);
+        for known in [Announcement::Envelope(vec![1]), Announcement::Id(id)] {
+            let bytes = codec::encode(&known);
+            assert_eq!(bytes[0], if matches!(known, Announcement::Id(_)) { 1 } else { 0 });
+            assert_eq!(Announcement::decode(&bytes), Ok(known));
+        }
+        assert!(Announcement::decode(&state).is_ok());
+        assert!(Announcement::decode(&[3]).is_err() && Announcement::decode(&vec![0; MAX_ANNOUNCEMENT + 1]).is_err());
     }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::domain::blob::BlobId;
 use crate::domain::manifest::ManifestId;
 use crate::domain::module::{ModulePath, ModuleVersion, Version};
+use crate::mirror::databases::state_fact;
 use crate::store::{Location, Store};
 use crate::transfer::Held;
 use crate::transfer::digest::Digests;
@@ -62,6 +63,11 @@ impl Held for StoreHeld {
     fn versions(&self, module: &ModulePath) -> io::Result<Vec<Version>> {
         let versions = self.store.versions(module).map_err(io::Error::other)?;
         Ok(versions.into_iter().map(|held| held.version).collect())
+    }
+
+    fn sumdb_state(&self, database: &str) -> io::Result<Option<Bytes>> {
+        let fact = self.store.fact(&state_fact(database)).map_err(io::Error::other)?;
+        Ok(fact.map(|fact| fact.value))
     }
 }
 

@@ -3,6 +3,9 @@
 //! Gossip is a doorbell: it forgets after seconds and drops what is too much. So every connection begins with a comparison
 //! of catalogs, and one is repeated with a random neighbour every [`limits::RECONCILE_EVERY`]. A manifest that arrives either
 //! way goes through the door into the store; its blobs are fetched when somebody asks for them.
+//!
+//! The states of checksum databases go the same two ways: announced by the seed that made one, and asked for with each
+//! comparison. Whether a state is believed is for [`Database::offered`] to say.
 
 mod announcement;
 mod held;
@@ -19,7 +22,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::sumdb::state::StateId;
 use crate::mirror::Intake;
+use crate::mirror::databases::{Database, Offered, StateNews};
 use crate::mirror::source::SourceError;
 use crate::store::Accepted;
 use crate::swarm::{AnnouncementId, SwarmHandle, SwarmNews, Verdict};
@@ -42,11 +47,12 @@ pub struct Sync {
 }
 
 impl Sync {
-    /// Runs until `stop`: `news` is what the network says, `own` is what this node brought in by itself.
+    /// Runs until `stop`: `news` is what the network says, `own` and `states` are what this node brought in by itself.
     pub async fn run(
         self,
         mut news: mpsc::Receiver<SwarmNews>,
         mut own: mpsc::Receiver<VerifiedManifest>,
+        mut states: mpsc::Receiver<StateNews>,
         stop: CancellationToken,
     ) {
         let mut every = interval_at(Instant::now() + limits::RECONCILE_EVERY, limits::RECONCILE_EVERY);
@@ -56,16 +62,13 @@ impl Sync {
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(manifest) = own.recv() => {
-                    if let Err(error) = self.swarm.announce(Announcement::of(&manifest)) {
-                        tracing::debug!(%error, "not announced; the comparison of catalogs will bring it");
-                    }
-                }
+                Some(manifest) = own.recv() => self.announce(Announcement::of(&manifest)),
+                Some((database, state)) = states.recv() => self.announce(Announcement::of_state(database, state)),
                 Some(event) = news.recv() => self.on_news(event, &mut work, &comparisons),
                 _ = every.tick() => {
                     let neighbour = self.swarm.peers().iter().map(|peer| peer.id).choose(&mut rand::rng());
                     if let Some(peer) = neighbour {
-                        work.spawn(self.clone().compare(peer, Arc::clone(&comparisons)));
+                        self.meet(peer, &mut work, &comparisons);
                     }
                 }
                 Some(_) = work.join_next(), if !work.is_empty() => {}
@@ -78,7 +81,7 @@ impl Sync {
         match event {
             SwarmNews::Connected(peer) => {
                 tracing::info!(%peer, "peer connected");
-                work.spawn(self.clone().compare(peer, Arc::clone(comparisons)));
+                self.meet(peer, work, comparisons);
             }
             SwarmNews::Disconnected(peer) => tracing::info!(%peer, "peer disconnected"),
             SwarmNews::Subscribed(_) => {}
@@ -90,6 +93,20 @@ impl Sync {
                 });
             }
             SwarmNews::Announcement { id, from, .. } => self.report(id, from, Verdict::Ignore),
+        }
+    }
+
+    fn announce(&self, bytes: Bytes) {
+        if let Err(error) = self.swarm.announce(bytes) {
+            tracing::debug!(%error, "not announced; the comparison of catalogs will bring it");
+        }
+    }
+
+    /// Asks a peer for what it has and this node has not.
+    fn meet(&self, peer: PeerId, work: &mut JoinSet<()>, comparisons: &Arc<Semaphore>) {
+        work.spawn(self.clone().compare(peer, Arc::clone(comparisons)));
+        for database in self.intake.databases().iter() {
+            work.spawn(self.clone().ask_state(peer, Arc::clone(database)));
         }
     }
 
@@ -107,12 +124,38 @@ impl Sync {
                 Ok(Some(envelope)) => envelope,
                 _ => return Verdict::Ignore,
             },
+            Ok(Announcement::Sumdb { database, state }) => {
+                let known = self.intake.databases().iter().find(|known| known.id() == database);
+                return match known {
+                    Some(known) => self.take_state(from, known, state).await,
+                    None => Verdict::Ignore,
+                };
+            }
             Err(error) => {
                 tracing::warn!(peer = %from, %error, "announcement refused");
                 return Verdict::Reject;
             }
         };
         self.take(from, envelope).await
+    }
+
+    /// Asks a peer which state of a database it has, and takes that if it is news.
+    async fn ask_state(self, peer: PeerId, database: Arc<Database>) {
+        match self.fetcher.sumdb_state(peer, &database.id()).await {
+            Ok(Some(state)) => {
+                self.take_state(peer, &database, state).await;
+            }
+            Ok(None) => {}
+            Err(error) => tracing::debug!(%peer, %error, "its state of a checksum database is not known"),
+        }
+    }
+
+    async fn take_state(&self, from: PeerId, database: &Database, state: StateId) -> Verdict {
+        match database.offered(&self.fetcher, from, state).await {
+            Offered::Taken => Verdict::Accept,
+            Offered::Known | Offered::NotNow => Verdict::Ignore,
+            Offered::Refused => Verdict::Reject,
+        }
     }
 
     /// Takes a manifest through the door into the catalog.

@@ -19,6 +19,7 @@ use super::wire::{BucketPage, Request, VersionsPage};
 use crate::domain::codec;
 use crate::domain::manifest::ManifestId;
 use crate::domain::module::{ModulePath, ModuleVersion, Version};
+use crate::domain::sumdb::state::{MAX_STATE_ID, StateId};
 
 /// What a question to all peers brought: miss and failure are kept apart.
 #[derive(Debug)]
@@ -107,6 +108,18 @@ impl Fetcher {
         let (sink, mut envelope) = mpsc::channel(1);
         self.envelopes(peer, vec![id], &sink, &mut SyncReport::default()).await?;
         Ok(envelope.try_recv().ok())
+    }
+
+    /// Which state a peer has of a checksum database (name and hash of its key); `None` if it has none. It is its word only.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub async fn sumdb_state(&self, peer: PeerId, database: &str) -> Result<Option<StateId>, CatalogError> {
+        let question = |request| Request::Sumdb { request, database: database.into() };
+        let Some(bytes) = self.one(peer, question, MAX_STATE_ID).await? else { return Ok(None) };
+        let id = StateId::decode(&bytes);
+        id.map(Some)
+            .map_err(|err| self.liar(peer, &format!("the name of its state of {database} cannot be read: {err}")))
     }
 
     /// Counts a fault of a peer that only the caller could see: a manifest that does not hold, an answer about something

@@ -51,6 +51,14 @@ pub trait Held: Send + Sync + 'static {
     /// # Errors
     /// The medium's.
     fn versions(&self, module: &ModulePath) -> io::Result<Vec<Version>>;
+
+    /// The encoded id of the state that is held of a checksum database (name and hash of its key). What has none, has none.
+    ///
+    /// # Errors
+    /// The medium's.
+    fn sumdb_state(&self, _database: &str) -> io::Result<Option<Bytes>> {
+        Ok(None)
+    }
 }
 
 /// [`Held`] in memory, for tests and simulations. Later insertions are seen at once.

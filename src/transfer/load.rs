@@ -102,6 +102,7 @@ fn one(held: &dyn Held, request: &Request) -> io::Result<Option<Bytes>> {
             let versions = ModulePath::parse(path).map_or(Ok(Vec::new()), |path| held.versions(&path))?;
             Ok(Some(versions_page(&versions, *skip as usize)))
         }
+        Request::Sumdb { database, .. } => held.sumdb_state(database),
         Request::Want { .. } | Request::Envelopes { .. } | Request::Cancel { .. } => Ok(None),
     }
 }

@@ -85,6 +85,14 @@ pub enum Request {
         /// How many to leave out at the beginning.
         skip: u32,
     },
+    /// The state that a node has of a checksum database: one piece, an encoded
+    /// [`StateId`](crate::domain::sumdb::state::StateId), or missing.
+    Sumdb {
+        /// The question's number.
+        request: u64,
+        /// Name of the database and hash of its key.
+        database: String,
+    },
 }
 
 /// What a server sends.
@@ -156,7 +164,8 @@ impl Request {
             | Self::Bucket { request, .. }
             | Self::Envelopes { request, .. }
             | Self::Lookup { request, .. }
-            | Self::Versions { request, .. } => *request,
+            | Self::Versions { request, .. }
+            | Self::Sumdb { request, .. } => *request,
         }
     }
 
@@ -165,6 +174,7 @@ impl Request {
             Self::Want { ids, .. } | Self::Envelopes { ids, .. } => !ids.is_empty() && ids.len() <= limits::MAX_IDS,
             Self::Lookup { path, version, .. } => path.len() <= limits::MAX_NAME && version.len() <= limits::MAX_NAME,
             Self::Versions { path, .. } => path.len() <= limits::MAX_NAME,
+            Self::Sumdb { database, .. } => database.len() <= limits::MAX_NAME,
             Self::Cancel { .. } | Self::Digests { .. } | Self::Bucket { .. } => true,
         }
     }

@@ -10,8 +10,11 @@ mod common;
 mod sumdb;
 
 mod client;
+mod go;
+mod offers;
 mod proofs;
 mod serving;
+mod travel;
 
 use std::sync::{Arc, RwLock};
 

@@ -95,7 +95,7 @@ impl Database {
         admitted.iter().chain(&waiting).filter(|id| **id < size).for_each(|id| planned.add_record(*id));
         let missing: Vec<_> = planned.missing().collect();
         client.collect(&head, &missing).await?;
-        match self.advance(turn, &head, &proof).await {
+        match self.advance(turn, &head, &proof, &[]).await {
             Ok(Some(state)) => {
                 tracing::info!(database = self.name(), size, tiles = missing.len(), "tree head pinned");
                 // A full queue is no loss: peers ask for the state when they connect, and now and then.
@@ -104,6 +104,8 @@ impl Database {
             Ok(None) => {}
             Err(error) => tracing::warn!(database = self.name(), %error, "the tree head is not pinned"),
         }
+        // They are among the older sizes now, or there are later ones that count more.
+        turn.heard.clear();
         Ok(())
     }
 

@@ -16,3 +16,9 @@ pub(super) const LOOKUP_WAIT: Duration = Duration::from_secs(10);
 pub(super) const SUPPORTED_WAIT: Duration = Duration::from_secs(3);
 /// Manifests whose proofs are read together at the start.
 pub(super) const SCAN_PAGE: usize = 1024;
+/// Tiles of an offered state that are fetched and checked together: half a megabyte in memory.
+pub(super) const OFFER_BATCH: usize = 64;
+/// Offered states that are remembered as nothing new: each peer that connects offers one.
+pub(super) const SEEN: usize = 64;
+/// Blobs on their way from the network, at most a page of a state each.
+pub(super) const QUEUE: usize = 16;

@@ -15,6 +15,7 @@ mod admit;
 mod answer;
 mod keeper;
 mod limits;
+mod offer;
 mod ops;
 mod pinned;
 mod shelf;
@@ -37,9 +38,12 @@ use crate::verified::VerifiedManifest;
 use super::mutable::unix_now;
 use super::source::SourceError;
 pub use admit::admit;
+pub use offer::Offered;
+use offer::Seen;
 use ops::UpstreamOps;
 use pinned::{Records, Turn};
 use shelf::Shelf;
+pub use shelf::state_fact;
 
 /// A state of a database (`name+hash of its key`) that this node made: to be announced.
 pub type StateNews = (String, StateId);
@@ -61,6 +65,8 @@ pub struct Database {
     server: RwLock<Server>,
     records: Mutex<Records>,
     turn: tokio::sync::Mutex<Turn>,
+    /// Held while the offer of a peer is looked at; nothing else waits for it.
+    offers: tokio::sync::Mutex<Seen>,
     /// Counts changes of what is answered.
     moved: watch::Sender<u64>,
     /// There is a new record, or somebody waits.
@@ -96,6 +102,11 @@ impl Databases {
         }
         let trust = Trust::sumdb(specs.iter().map(|spec| spec.verifier().clone()).collect());
         Ok(Self { all: all.into(), trust: trust.into() })
+    }
+
+    /// Each database.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Database>> {
+        self.all.iter()
     }
 
     /// What a manifest needs to be taken.
@@ -175,6 +186,7 @@ impl Database {
             server: RwLock::default(),
             records: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
+            offers: tokio::sync::Mutex::default(),
             moved: watch::Sender::new(0),
             wake: Notify::new(),
             urgent: Notify::new(),
@@ -186,6 +198,12 @@ impl Database {
     #[must_use]
     pub fn name(&self) -> &str {
         self.verifier.name()
+    }
+
+    /// Its name and the hash of its key, by which nodes tell databases apart.
+    #[must_use]
+    pub fn id(&self) -> String {
+        self.shelf.id()
     }
 
     /// Asks for the record of a module version and proves that it is in the log.

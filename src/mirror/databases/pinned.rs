@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use super::Database;
 use super::limits::SCAN_PAGE;
+use super::shelf::state_fact;
 use super::unix_now;
 use crate::domain::blob::BlobId;
 use crate::domain::manifest::{Envelope, ManifestId, Proof};
@@ -23,7 +24,7 @@ use crate::domain::sumdb::state::{State, StateId, StoredTile, closed, decode_pag
 use crate::domain::tlog::{Hash, Tile};
 use crate::mirror::source::SourceError;
 use crate::store::StoreError;
-use crate::sumdb::{OpsError, PinError, Server, tiles_for_consistency, tiles_for_record};
+use crate::sumdb::{MAX_OLD_HEADS, OpsError, PinError, Server, tiles_for_consistency, tiles_for_record};
 use crate::verified::VerifiedBlob;
 
 /// Records of the catalog.
@@ -42,6 +43,16 @@ pub(super) struct Turn {
     pub(super) state: Option<StateId>,
     /// Sizes of heads of which peers have shown that they are pinned somewhere in this site; to be helped along.
     pub(super) heard: BTreeSet<u64>,
+}
+
+impl Turn {
+    /// Notes the size of a head that is pinned somewhere in the site.
+    pub(super) fn hear(&mut self, size: u64) {
+        self.heard.insert(size);
+        while self.heard.len() > MAX_OLD_HEADS {
+            self.heard.pop_first();
+        }
+    }
 }
 
 /// Why the pinned head stays where it is.
@@ -122,7 +133,8 @@ impl Database {
     }
 
     /// Pins `head`, which may be the pinned one with more tiles, and keeps the state of it. `proof` shows that it contains
-    /// the pinned one. Returns the state if it is another one than before.
+    /// the pinned one. Clients that have seen heads of the sizes `old` are helped along as far as there are tiles for them.
+    /// Returns the state if it is another one than before.
     ///
     /// # Errors
     /// [`StayError`], and then everything is as it was.
@@ -131,9 +143,10 @@ impl Database {
         turn: &mut Turn,
         head: &SignedHead,
         proof: &[Hash],
+        old: &[u64],
     ) -> Result<Option<StateId>, StayError> {
         let size = head.tree().size;
-        let mut next = self.with_tiles(head, &turn.heard);
+        let mut next = self.with_tiles(head, turn.heard.iter().chain(old).copied());
         if next.pinned().is_some_and(|pinned| pinned.tree() != head.tree()) || next.pinned().is_none() {
             next.pin(head.clone(), proof)?;
         }
@@ -165,13 +178,13 @@ impl Database {
     }
 
     /// The server as it is, with all tiles of the shelf, and with those older sizes that can be helped along under `head`.
-    fn with_tiles(&self, head: &SignedHead, heard: &BTreeSet<u64>) -> Server {
+    fn with_tiles(&self, head: &SignedHead, more_old: impl Iterator<Item = u64>) -> Server {
         let size = head.tree().size;
         let (pinned, mut old): (Option<SignedHead>, BTreeSet<u64>) = {
             let server = self.server();
             (server.pinned().cloned(), server.old_sizes().collect())
         };
-        old.extend(heard);
+        old.extend(more_old);
         old.retain(|old| *old < size && self.shelf.covers(&tiles_for_consistency(*old, size)));
         let mut next = Server::restore(pinned, old);
         self.shelf.all().into_iter().for_each(|tile| next.add_tile(tile));
@@ -194,7 +207,7 @@ impl Database {
         let id = StateId { size, root: root.id() };
         let store = self.shelf.store();
         store.put(pages.into_iter().chain([root]).collect()).await?;
-        store.set_fact(&self.shelf.fact_key("state"), unix_now(), id.encode().into()).await?;
+        store.set_fact(&state_fact(&self.shelf.id()), unix_now(), id.encode().into()).await?;
         Ok(id)
     }
 
@@ -227,7 +240,7 @@ impl Database {
     }
 
     async fn kept(&self) -> Result<Option<(StateId, State, SignedHead, Vec<StoredTile>)>, OpsError> {
-        let (key, store) = (self.shelf.fact_key("state"), self.shelf.store());
+        let (key, store) = (state_fact(&self.shelf.id()), self.shelf.store());
         let Some(fact) = store.run(move |store| store.fact(&key)).await? else { return Ok(None) };
         let id = StateId::decode(&fact.value)?;
         let root = store.run(move |store| store.get(&id.root)).await?.ok_or("its root is not in the store")?;

@@ -18,6 +18,16 @@ use crate::store::{Store, StoreError};
 use crate::sumdb::{Fork, OpsError};
 use crate::verified::VerifiedBlob;
 
+/// The key of the fact that holds the id of the state of a database (name and hash of its key).
+#[must_use]
+pub fn state_fact(database: &str) -> String {
+    fact_key(database, "state")
+}
+
+fn fact_key(database: &str, what: &str) -> String {
+    format!("sumdb/{database}/{what}")
+}
+
 /// See the module's documentation.
 pub(super) struct Shelf {
     verifier: Verifier,
@@ -38,7 +48,7 @@ impl Shelf {
     }
 
     pub(super) fn fact_key(&self, what: &str) -> String {
-        format!("sumdb/{}/{what}", self.verifier.id())
+        fact_key(&self.id(), what)
     }
 
     pub(super) fn store(&self) -> &Store {
