@@ -1,17 +1,39 @@
-//! Benchmarks, one file each.
+//! Benchmarks, one file each, and what they share.
 
+mod client;
+mod figures;
+mod fixture;
+mod local;
+mod memory;
+mod raw;
+mod sample;
+mod site;
+mod transfer;
 mod upgrades;
+mod worker;
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
+/// What ends a benchmark early.
+pub(crate) type Failure = Box<dyn Error + Send + Sync>;
+
 /// Which benchmark.
 #[derive(Subcommand)]
 pub(crate) enum Bench {
     /// What real upgrades of real modules cost in bytes.
     Upgrades(upgrades::Args),
+    /// How fast a node gets a zip from another one, beside a bare stream of the same transport.
+    Transfer(transfer::Args),
+    /// How much memory nodes take while they ingest, exchange and serve a large zip.
+    Memory(memory::Args),
+    /// What one node does alone: hashing, ingesting, serving what it holds.
+    Local(local::Args),
+    /// The other side of a benchmark, in a process of its own.
+    #[command(hide = true, subcommand)]
+    Worker(worker::Worker),
 }
 
 impl Bench {
@@ -20,8 +42,18 @@ impl Bench {
     /// # Errors
     /// What kept it from measuring.
     pub(crate) fn run(self) -> Result<ExitCode, Box<dyn Error>> {
-        match self {
-            Self::Upgrades(args) => upgrades::run(&args),
-        }
+        let ended = match self {
+            Self::Upgrades(args) => return upgrades::run(&args),
+            Self::Transfer(args) => transfer::run(&args),
+            Self::Memory(args) => memory::run(&args),
+            Self::Local(args) => local::run(&args),
+            Self::Worker(worker) => worker.run(),
+        };
+        ended.map_err(|error| -> Box<dyn Error> { error })
     }
+}
+
+/// The runtime that `modswarm up` has too.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
