@@ -58,9 +58,10 @@ impl Intake {
     pub async fn accept(&self, manifest: VerifiedManifest) -> Result<Accepted, SourceError> {
         let module = manifest.manifest().module.clone();
         let id = manifest.id();
-        let accepted = self.store.accept(manifest.clone()).await.map_err(|error| local(&error))?;
-        if let Accepted::New | Accepted::Replaced { .. } = &accepted {
-            self.databases.note(&manifest);
+        let record = self.databases.record_of(&manifest);
+        let accepted = self.store.accept(manifest).await.map_err(|error| local(&error))?;
+        if let (Accepted::New | Accepted::Replaced { .. }, Some((database, record))) = (&accepted, record) {
+            database.note(record);
         }
         if let Accepted::Conflict { held } = &accepted {
             return Err(SourceError::Forged(format!(

@@ -115,12 +115,11 @@ impl Databases {
         &self.trust
     }
 
-    /// Takes note of a manifest that has come into the catalog.
-    pub(super) fn note(&self, manifest: &VerifiedManifest) {
-        let Proof::Sumdb(proof) = manifest.proof() else { return };
-        if let Some(database) = self.all.iter().find(|database| database.name() == proof.database) {
-            database.note(proof.index);
-        }
+    /// The database that proves a manifest, and its record there: to be noted when the manifest is in the catalog.
+    pub(super) fn record_of(&self, manifest: &VerifiedManifest) -> Option<(Arc<Database>, u64)> {
+        let Proof::Sumdb(proof) = manifest.proof() else { return None };
+        let database = self.all.iter().find(|database| database.name() == proof.database)?;
+        Some((Arc::clone(database), proof.index))
     }
 
     /// The proof for a module version: the one that it is held with, or a new one. `None` on an open node.

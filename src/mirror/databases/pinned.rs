@@ -87,7 +87,7 @@ impl Database {
     }
 
     /// Takes a record of the catalog on.
-    pub(super) fn note(&self, id: u64) {
+    pub(in crate::mirror) fn note(&self, id: u64) {
         let mut records = self.records();
         if !records.admitted.contains(&id) && records.waiting.insert(id) {
             drop(records);
