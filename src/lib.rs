@@ -80,6 +80,9 @@
 //!   proof inside, they would gossip two manifests for one version for ever.
 //! * *The index of the open segment is in memory*, not in sled: it is bounded by the segment's size and rebuilt by one scan of record
 //!   headers at the start, where sled would cost a database write per blob and had to be emptied again when the segment is sealed.
+//! * *What an upgrade costs* is 12.4 % of the new zip, recipe (0.44 %) and manifest included, over the last two upgrades of 19 modules
+//!   (`netsim bench upgrades`, 327 MB of zips; FastCDC at 64 KiB: 65 %). The median upgrade costs 9.6 %; generated code that
+//!   is generated anew (a third of all bytes sent was one SQLite release) costs what it costs.
 //! * *`.info` bytes are part of the manifest* up to 64 KiB, and so is a go.mod up to 64 KiB; a longer go.mod is a list of blobs.
 
 pub mod admin;

@@ -45,8 +45,9 @@ pub const DIAL_SPREAD: Duration = Duration::from_millis(200);
 
 /// First wait before a failed dial is repeated; it doubles with every failure.
 pub const REDIAL_FIRST: Duration = Duration::from_millis(250);
-/// Longest wait before a failed dial is repeated. Static peers are dialled for ever: an office's line may be down for days.
-pub const REDIAL_LONGEST: Duration = Duration::from_secs(60);
+/// Longest wait before a failed dial is repeated. Static peers are dialled for ever: an office's line may be down for days, and
+/// a seed that was restarted is to be found again before anybody wonders.
+pub const REDIAL_LONGEST: Duration = Duration::from_secs(15);
 /// A connection that lasted so long resets the back-off; one that is torn down at once does not.
 pub const STABLE: Duration = Duration::from_secs(10);
 /// Wait before an address where a node with *our own* identity answered (a copied data directory) is tried again.
