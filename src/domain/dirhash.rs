@@ -3,7 +3,9 @@
 //! The hash of a zip is over what Go's `archive/zip` finds in it (see [`super::zip`]), name by name; the framing of the
 //! zip, the order of its files and how they are packed do not count. So two different zips may have the same `h1:`, and a
 //! zip that is to come out bit for bit needs a hash over its bytes as well. Inflating takes nearly all of the time,
-//! which is why [`H1::of_zip_with`] spreads it over threads; memory is flat in either case.
+//! which is why [`H1::of_zip_with`] spreads it over threads; memory is flat in either case. Files are read in the order in
+//! which they lie in the zip, whatever their names are: a zip that is still coming is hashed as it comes, and nothing
+//! that lies in a zip can make its reader jump about.
 
 use std::fmt;
 use std::num::NonZero;
@@ -50,19 +52,30 @@ impl H1 {
     /// # Errors
     /// As [`H1::of_zip`].
     pub fn of_zip_with(threads: NonZero<usize>, zip: &(dyn ReadAt + Sync)) -> Result<Self, ZipError> {
-        let archive = Archive::read(zip)?;
-        let lines = Lines::of(&archive)?;
+        Self::of_archive_with(threads, zip, &Archive::read(zip)?)
+    }
+
+    /// As [`H1::of_zip_with`], where the directory is already read.
+    ///
+    /// # Errors
+    /// As [`H1::of_zip`].
+    pub fn of_archive_with(
+        threads: NonZero<usize>,
+        zip: &(dyn ReadAt + Sync),
+        archive: &Archive,
+    ) -> Result<Self, ZipError> {
+        let lines = Lines::of(archive)?;
         let next = AtomicUsize::new(0);
-        let work = || lines.hash(zip, &archive, || next.fetch_add(1, Ordering::Relaxed));
+        let work = || lines.hash(zip, archive, || next.fetch_add(1, Ordering::Relaxed));
         let parts: Vec<Vec<Hashed>> = std::thread::scope(|scope| {
-            let workers = threads.get().clamp(1, lines.0.len().max(1));
+            let workers = threads.get().clamp(1, lines.sorted.len().max(1));
             let workers: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
             let mine = work();
             let others =
                 workers.into_iter().map(|worker| worker.join().unwrap_or_else(|it| std::panic::resume_unwind(it)));
             others.chain([mine]).collect::<Result<_, _>>()
         })?;
-        Ok(lines.sum(&archive, parts.into_iter().flatten()))
+        Ok(lines.sum(archive, parts.into_iter().flatten()))
     }
 
     /// As [`H1::of_zip`], where the directory is already read.
@@ -71,7 +84,7 @@ impl H1 {
     /// As [`H1::of_zip`].
     pub fn of_archive(zip: &dyn ReadAt, archive: &Archive) -> Result<Self, ZipError> {
         let lines = Lines::of(archive)?;
-        let mut next = 0..lines.0.len();
+        let mut next = 0..lines.sorted.len();
         let hashed = lines.hash(zip, archive, || next.next().unwrap_or(usize::MAX))?;
         Ok(lines.sum(archive, hashed))
     }
@@ -95,8 +108,13 @@ fn hex(hash: [u8; 32]) -> [u8; 64] {
     std::array::from_fn(|at| DIGITS[usize::from(hash[at / 2] >> (4 * (1 - at % 2)) & 15)])
 }
 
-/// The distinct names of a zip, sorted.
-struct Lines(Vec<Line>);
+/// The distinct names of a zip.
+struct Lines {
+    /// In the order of the names.
+    sorted: Vec<Line>,
+    /// Indices of `sorted`, in the order in which the files lie in the zip.
+    by_place: Vec<usize>,
+}
 
 struct Line {
     /// The last entry with this name.
@@ -124,10 +142,12 @@ impl Lines {
                 None => lines.push(Line { entry, times: 1 }),
             }
         }
-        Ok(Self(lines))
+        let mut by_place: Vec<usize> = (0..lines.len()).collect();
+        by_place.sort_by_key(|index| entries[lines[*index].entry].header_offset);
+        Ok(Self { sorted: lines, by_place })
     }
 
-    /// Hashes the lines that `next` hands out, until it gives one that there is not.
+    /// Hashes the lines at those places that `next` hands out, until it gives one that there is not.
     fn hash(
         &self,
         zip: &dyn ReadAt,
@@ -137,8 +157,8 @@ impl Lines {
         let mut inflater = Inflater::new();
         let mut hashed = Vec::new();
         loop {
-            let index = next();
-            let Some(line) = self.0.get(index) else { return Ok(hashed) };
+            let Some(&index) = self.by_place.get(next()) else { return Ok(hashed) };
+            let line = &self.sorted[index];
             let mut sum = Sha256::new();
             inflater.each(zip, &archive.entries()[line.entry], &mut |bytes| sum.update(bytes))?;
             hashed.push((index, sum.finalize().into()));
@@ -146,11 +166,11 @@ impl Lines {
     }
 
     fn sum(&self, archive: &Archive, hashed: impl IntoIterator<Item = Hashed>) -> H1 {
-        let mut hashes = vec![[0; 32]; self.0.len()];
+        let mut hashes = vec![[0; 32]; self.sorted.len()];
         for (index, hash) in hashed {
             hashes[index] = hash;
         }
-        let lines = self.0.iter().zip(hashes);
+        let lines = self.sorted.iter().zip(hashes);
         H1::of_lines(
             lines.flat_map(|(line, hash)| std::iter::repeat_n((&archive.entries()[line.entry].name, hash), line.times)),
         )

@@ -1,13 +1,21 @@
 //! The peers as a source: a manifest says what is needed, blobs come from whoever has them, and only when the whole zip has the
 //! hashes of the manifest is the version marked as held.
+//!
+//! Three things go on at the same time: blobs come in, those before them are put on disk, and those before *them* are
+//! hashed as the zip that they make (see [`super::check`]). Nothing is believed earlier for it: the version counts as held
+//! after the last put was acknowledged *and* both hashes were found right.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use tokio::sync::mpsc;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use tokio::sync::{Semaphore, mpsc};
 
+use super::arrivals::{Arrivals, Closing};
+use super::check::ZipCheck;
 use super::intake::Intake;
+use super::layouts::{self, LayoutError};
 use super::source::{Level, Source, SourceError, Want, Work};
 use super::zip_body::ZipBody;
 use crate::domain::blob::{BlobId, MAX_BLOB};
@@ -20,20 +28,26 @@ use crate::transfer::{FetchError, Fetcher};
 use crate::verified::{VerifiedBlob, VerifiedManifest};
 
 /// Verified blobs between the network and the store: 1 MiB each at most.
-const QUEUE: usize = 32;
-/// Bytes of blobs that go to the store in one batch.
-const BATCH: usize = 8 << 20;
+const QUEUE: usize = 8;
+/// Bytes of blobs that go to the store in one batch, and that are gathered while the batch before is being written.
+const BATCH: usize = 4 << 20;
+/// A batch of fewer bytes is not written while more is coming: each costs an fsync.
+const LEAST_BATCH: usize = 1 << 20;
+/// Zips that are hashed while they come in. Each holds up to five threads for as long as its peers take, and blocking threads
+/// are needed elsewhere; a zip beyond it is hashed when it is all here.
+const EARLY_CHECKS: usize = 4;
 
 /// The swarm as a source.
 pub struct FromPeers {
     fetcher: Fetcher,
+    early_checks: Arc<Semaphore>,
 }
 
 impl FromPeers {
     /// Fetches with `fetcher`.
     #[must_use]
     pub fn new(fetcher: Fetcher) -> Self {
-        Self { fetcher }
+        Self { fetcher, early_checks: Arc::new(Semaphore::new(EARLY_CHECKS)) }
     }
 
     async fn fetch(&self, want: &Want, intake: &Intake) -> Result<(), SourceError> {
@@ -84,7 +98,8 @@ impl FromPeers {
     async fn fetch_go_mod(&self, manifest: &Manifest, intake: &Intake) -> Result<(), SourceError> {
         let GoMod::Blobs { ids, .. } = &manifest.go_mod else { return Ok(()) };
         let wants = ids.iter().map(|id| (*id, at_most(MAX_BLOB))).collect();
-        self.fetch_missing(&manifest.module, wants, intake).await?;
+        let wants = missing(wants, intake).await?;
+        self.bring(&manifest.module, wants, None, intake).await?;
         let ids = ids.clone();
         let blobs = intake.blocking(move |store| store.get_many(&ids)).await?;
         let bytes: Vec<u8> = blobs.into_iter().flatten().flatten().collect();
@@ -100,37 +115,47 @@ impl FromPeers {
         let module = &held.manifest.module;
         // A page's length is not known before it is here.
         let pages = zip.pages.iter().map(|id| (*id, at_most(MAX_PAGE))).collect();
-        self.fetch_missing(module, pages, intake).await?;
-        let layout = match load_layout(module, zip, intake).await? {
+        self.bring(module, missing(pages, intake).await?, None, intake).await?;
+        let layout = match layouts::load(module, zip, intake).await {
             Ok(layout) => Arc::new(layout),
-            Err(why) => {
+            Err(LayoutError::Local(error)) => return Err(error),
+            Err(LayoutError::Unusable(why)) => {
                 intake.withdraw(held.id, &why).await?;
                 return Err(SourceError::Forged(why));
             }
         };
-        let chunks = layout.chunks().map(|(id, len)| (id, at_most(len))).collect();
-        self.fetch_missing(module, chunks, intake).await?;
-        check_whole(held.id, module, zip, layout, intake).await
+        let chunks = missing(chunks_of(&layout), intake).await?;
+        let check = match Arc::clone(&self.early_checks).try_acquire_owned() {
+            Err(_) => {
+                self.bring(module, chunks, None, intake).await?;
+                ZipCheck::start(ZipBody::new(intake.store().clone(), layout, zip.blake3), zip.h1, None)
+            }
+            Ok(permit) => {
+                let arrivals = Arc::new(Arrivals::new(chunks.iter().map(|(id, _)| *id).collect()));
+                let body = ZipBody::arriving(intake.store().clone(), layout, zip.blake3, Arc::clone(&arrivals));
+                let check = ZipCheck::start(body, zip.h1, Some(permit));
+                let _closing = Closing(&arrivals);
+                self.bring(module, chunks, Some(&arrivals), intake).await?;
+                check
+            }
+        };
+        conclude(held.id, module, check, intake).await
     }
 
-    /// Brings those of `wants` that are not in the store; everything that lands is stored, so that an interrupted fetch
-    /// goes on where it was.
-    async fn fetch_missing(
+    /// Brings `wants`; everything that lands is stored, so that an interrupted fetch goes on where it was.
+    async fn bring(
         &self,
         module: &ModuleVersion,
         wants: Vec<(BlobId, u32)>,
+        arrivals: Option<&Arrivals>,
         intake: &Intake,
     ) -> Result<(), SourceError> {
-        let mut seen = HashSet::new();
-        let unique: Vec<(BlobId, u32)> = wants.into_iter().filter(|(id, _)| seen.insert(*id)).collect();
-        let ids: Vec<BlobId> = unique.iter().map(|(id, _)| *id).collect();
-        let missing: HashSet<BlobId> = intake.blocking(move |store| store.missing(&ids)).await?.into_iter().collect();
-        let wants: Vec<(BlobId, u32)> = unique.into_iter().filter(|(id, _)| missing.contains(id)).collect();
         if wants.is_empty() {
             return Ok(());
         }
         let (sink, landed) = mpsc::channel(QUEUE);
-        let (fetched, stored) = tokio::join!(self.fetcher.fetch_blobs(wants, None, sink), store_all(landed, intake));
+        let storing = store_all(landed, arrivals, intake);
+        let (fetched, stored) = tokio::join!(self.fetcher.fetch_blobs(wants, None, sink), storing);
         stored?;
         fetched.map(|_| ()).map_err(|error| {
             let text = format!("{module} cannot be had from the peers now: {error}");
@@ -152,19 +177,57 @@ impl Source for FromPeers {
     }
 }
 
-/// Stores blobs in batches while more of them arrive.
-async fn store_all(mut landed: mpsc::Receiver<VerifiedBlob>, intake: &Intake) -> Result<(), SourceError> {
-    let mut batch = Vec::new();
-    let mut bytes = 0;
-    while let Some(blob) = landed.recv().await {
-        bytes += blob.bytes().len();
-        batch.push(blob);
-        if bytes >= BATCH {
+/// Those of `wants` that the store does not have, each once.
+async fn missing(mut wants: Vec<(BlobId, u32)>, intake: &Intake) -> Result<Vec<(BlobId, u32)>, SourceError> {
+    let mut seen = HashSet::new();
+    wants.retain(|(id, _)| seen.insert(*id));
+    let ids: Vec<BlobId> = wants.iter().map(|(id, _)| *id).collect();
+    let missing: HashSet<BlobId> = intake.blocking(move |store| store.missing(&ids)).await?.into_iter().collect();
+    wants.retain(|(id, _)| missing.contains(id));
+    Ok(wants)
+}
+
+/// Stores blobs in batches: while one is being written, the next is gathered.
+async fn store_all(
+    mut landed: mpsc::Receiver<VerifiedBlob>,
+    arrivals: Option<&Arrivals>,
+    intake: &Intake,
+) -> Result<(), SourceError> {
+    let (mut gathered, mut bytes, mut open) = (Vec::new(), 0, true);
+    // One at a time: the store has one writer.
+    let mut writing = FuturesUnordered::new();
+    loop {
+        let worthwhile = bytes >= LEAST_BATCH || (!open && !gathered.is_empty());
+        if writing.is_empty() && worthwhile {
             bytes = 0;
-            intake.put(std::mem::take(&mut batch)).await?;
+            writing.push(store_batch(std::mem::take(&mut gathered), arrivals, intake));
+        }
+        tokio::select! {
+            Some(stored) = writing.next(), if !writing.is_empty() => stored?,
+            count = landed.recv_many(&mut gathered, QUEUE), if open && bytes < BATCH => {
+                let new = &gathered[gathered.len() - count..];
+                bytes += new.iter().map(|blob| blob.bytes().len()).sum::<usize>();
+                if let Some(arrivals) = arrivals {
+                    arrivals.landed(new);
+                }
+                open = count > 0;
+            }
+            else => return Ok(()),
         }
     }
-    if batch.is_empty() { Ok(()) } else { intake.put(batch).await }
+}
+
+async fn store_batch(
+    batch: Vec<VerifiedBlob>,
+    arrivals: Option<&Arrivals>,
+    intake: &Intake,
+) -> Result<(), SourceError> {
+    let ids: Vec<BlobId> = batch.iter().map(VerifiedBlob::id).collect();
+    intake.put(batch).await?;
+    if let Some(arrivals) = arrivals {
+        arrivals.stored(&ids);
+    }
+    Ok(())
 }
 
 /// A blob's length as the network wants it; one that does not fit is refused there, like any other that is too long.
@@ -190,58 +253,36 @@ fn check_expected(want: &Want, manifest: &Manifest) -> Result<(), SourceError> {
     Ok(())
 }
 
-/// The layout of a zip whose pages are in the store; the inner error is the sender's fault.
-pub(super) async fn load_layout(
-    module: &ModuleVersion,
-    zip: &ZipRef,
-    intake: &Intake,
-) -> Result<Result<Layout, String>, SourceError> {
-    let (module, pages, len) = (module.clone(), zip.pages.clone(), zip.len);
-    intake
-        .blocking(move |store| {
-            let found = store.get_many(&pages)?;
-            let Some(found) = found.into_iter().collect::<Option<Vec<Bytes>>>() else {
-                return Ok(Err(format!("a page of the recipe of {module} is missing")));
-            };
-            Ok(Layout::from_pages(&module, len, &found)
-                .map_err(|why| format!("the recipe of {module} is not usable: {why}")))
-        })
-        .await
-}
-
 /// Completes the manifest of `module` that is in the catalog from what is in the store. Says whether it is complete; if not, it
 /// was withdrawn, and another one can take its place.
 pub(super) async fn settle(module: &ModuleVersion, intake: &Intake) -> Result<bool, SourceError> {
     let Some(held) = known(module, intake).await? else { return Ok(false) };
     let Some(zip) = held.manifest.zip.as_ref().filter(|_| !held.complete) else { return Ok(held.complete) };
-    let layout = match load_layout(module, zip, intake).await? {
+    let layout = match layouts::load(module, zip, intake).await {
         Ok(layout) => Arc::new(layout),
-        Err(why) => return intake.withdraw(held.id, &why).await.map(|()| false),
+        Err(LayoutError::Local(error)) => return Err(error),
+        Err(LayoutError::Unusable(why)) => return intake.withdraw(held.id, &why).await.map(|()| false),
     };
-    let ids: Vec<BlobId> = layout.chunks().map(|(id, _)| id).collect();
-    if !intake.blocking(move |store| store.missing(&ids)).await?.is_empty() {
+    if !missing(chunks_of(&layout), intake).await?.is_empty() {
         let why = format!("the recipe of {module} that a peer sent names other chunks than the zip has");
         return intake.withdraw(held.id, &why).await.map(|()| false);
     }
-    match check_whole(held.id, module, zip, layout, intake).await {
+    let check = ZipCheck::start(ZipBody::new(intake.store().clone(), layout, zip.blake3), zip.h1, None);
+    match conclude(held.id, module, check, intake).await {
         Ok(()) => Ok(true),
         Err(SourceError::Forged(_)) => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// Reads the rebuilt zip once more from the store and compares both hashes; only then is the version held.
-async fn check_whole(
-    id: ManifestId,
-    module: &ModuleVersion,
-    zip: &ZipRef,
-    layout: Arc<Layout>,
-    intake: &Intake,
-) -> Result<(), SourceError> {
-    let body = ZipBody::new(intake.store().clone(), layout, zip.blake3);
-    let (h1, blake3) = (zip.h1, zip.blake3);
-    let checked = tokio::task::spawn_blocking(move || hashes_fit(&body, h1, blake3)).await;
-    match checked.unwrap_or_else(|_| Err("checking it stopped in the middle".into())) {
+/// The chunks of a zip with the lengths that they have in it.
+fn chunks_of(layout: &Layout) -> Vec<(BlobId, u32)> {
+    layout.chunks().map(|(id, len)| (id, at_most(len))).collect()
+}
+
+/// Marks the version as held if the check says so, and takes its manifest back if the check says the contrary.
+async fn conclude(id: ManifestId, module: &ModuleVersion, check: ZipCheck, intake: &Intake) -> Result<(), SourceError> {
+    match check.verdict().await {
         Ok(true) => intake.complete(id).await,
         Ok(false) => {
             let why = format!("the zip of {module} that the peers sent does not have the hash of its manifest");
@@ -250,15 +291,4 @@ async fn check_whole(
         }
         Err(why) => Err(SourceError::Local(format!("the zip of {module} cannot be checked: {why}"))),
     }
-}
-
-fn hashes_fit(body: &ZipBody, h1: H1, blake3: [u8; 32]) -> Result<bool, String> {
-    let mut whole = blake3::Hasher::new();
-    body.each_part(0..body.len(), |part| {
-        whole.update(&part);
-        Ok(())
-    })
-    .map_err(|error| error.to_string())?;
-    // A zip whose h1 cannot be computed does not have the h1 that it claims.
-    Ok(*whole.finalize().as_bytes() == blake3 && H1::of_zip(&body.reader()).is_ok_and(|got| got == h1))
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::check::h1_threads;
 use super::databases::Proven;
 use super::from_peers;
 use super::intake::Intake;
@@ -25,9 +26,9 @@ use crate::verified::VerifiedBlob;
 
 /// Bytes of blobs that go to the store in one batch: large enough that the fsync after it does not count, small enough that a few of
 /// them fit in memory.
-const BATCH: usize = 8 << 20;
+const BATCH: usize = 4 << 20;
 /// Batches between the thread that splits and the store.
-const QUEUE: usize = 2;
+const QUEUE: usize = 1;
 
 /// A GOPROXY list as a source.
 pub struct FromUpstream {
@@ -213,7 +214,7 @@ fn check_and_split(
 ) -> Result<ZipRef, SourceError> {
     let file = FileBytes::new(file)
         .map_err(|error| SourceError::Local(format!("a temporary file cannot be read: {error}")))?;
-    let facts = zip::check_module_zip(module, &file)
+    let facts = zip::check_module_zip_with(h1_threads(), module, &file)
         .map_err(|why| SourceError::Forged(format!("the zip of {module} is not usable: {why}")))?;
     expect(module, "zip", expected, facts.h1)?;
     let mut batch = Vec::new();

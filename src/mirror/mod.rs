@@ -10,11 +10,14 @@
 //! * A node without an upstream is *built* without that source; nothing below asks whether there is one by a flag.
 //! * Non-goal: judging what is in a module. What it hashes to is all that counts here.
 
+mod arrivals;
+mod check;
 pub mod databases;
 pub mod flight;
 mod from_peers;
 mod from_upstream;
 mod intake;
+mod layouts;
 pub mod lists;
 mod mutable;
 pub mod outcome;
@@ -36,6 +39,7 @@ use flight::Flights;
 pub use from_peers::FromPeers;
 pub use from_upstream::FromUpstream;
 pub use intake::Intake;
+use layouts::{LayoutError, Layouts};
 use lists::Known;
 use mutable::Answers;
 use outcome::{Answer, Body, Kind, Outcome};
@@ -72,6 +76,7 @@ struct Inner {
     sources: Vec<Arc<dyn Source>>,
     flights: Flights<Want, Result<(), SourceError>>,
     answers: Answers,
+    layouts: Layouts,
 }
 
 impl Mirror {
@@ -85,6 +90,7 @@ impl Mirror {
                 sources: options.sources,
                 flights: Flights::default(),
                 answers,
+                layouts: Layouts::default(),
             }),
         }
     }
@@ -198,13 +204,15 @@ impl Mirror {
 
     async fn zip_body(&self, held: &Held) -> Result<Option<ZipBody>, SourceError> {
         let Some(zip) = held.manifest.zip.as_ref().filter(|_| held.complete) else { return Ok(None) };
-        let intake = &self.inner.intake;
-        match from_peers::load_layout(&held.manifest.module, zip, intake).await? {
-            Ok(layout) => Ok(Some(ZipBody::new(intake.store().clone(), Arc::new(layout), zip.blake3))),
-            Err(why) => {
+        let Inner { intake, layouts, .. } = &*self.inner;
+        let layout = layouts.get(&held.id, layouts::load(&held.manifest.module, zip, intake)).await;
+        match layout {
+            Ok(layout) => Ok(Some(ZipBody::new(intake.store().clone(), layout, zip.blake3))),
+            Err(LayoutError::Unusable(why)) => {
                 tracing::error!(module = %held.manifest.module, why, "a held zip cannot be rebuilt and is fetched again");
                 Ok(None)
             }
+            Err(LayoutError::Local(error)) => Err(error),
         }
     }
 

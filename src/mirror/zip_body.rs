@@ -1,12 +1,14 @@
 //! A zip that is not a file: rebuilt from its blobs while it is read, at any place, without holding it in memory.
 
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 
+use super::arrivals::{Arrivals, not_held};
 use crate::domain::blob::{BlobId, ReadAt};
 use crate::domain::recipe::{Layout, Span};
 use crate::store::Store;
@@ -17,20 +19,29 @@ const FRAME: usize = 256 << 10;
 const READ_AHEAD: u64 = 1 << 20;
 /// Frames between the thread that reads and the socket: with [`FRAME`] bounds the memory of one download to about 2 MiB.
 const QUEUE: usize = 4;
+/// Bytes of chunks that a [`ZipReader`] keeps. Its readers are threads at neighbouring files, each of which may need two
+/// chunks of 1 MiB.
+const WINDOW: usize = 4 << 20;
 
-/// A zip in the store.
+/// A zip in the store, or on its way there.
 #[derive(Debug, Clone)]
 pub struct ZipBody {
     store: Store,
     layout: Arc<Layout>,
     blake3: [u8; 32],
+    arrivals: Option<Arc<Arrivals>>,
 }
 
 impl ZipBody {
     /// The zip that `layout` describes, out of `store`.
     #[must_use]
     pub fn new(store: Store, layout: Arc<Layout>, blake3: [u8; 32]) -> Self {
-        Self { store, layout, blake3 }
+        Self { store, layout, blake3, arrivals: None }
+    }
+
+    /// The zip that `layout` describes, of which some chunks are still coming: reading waits for them.
+    pub(super) fn arriving(store: Store, layout: Arc<Layout>, blake3: [u8; 32], arrivals: Arc<Arrivals>) -> Self {
+        Self { store, layout, blake3, arrivals: Some(arrivals) }
     }
 
     /// Length in bytes.
@@ -99,7 +110,7 @@ impl ZipBody {
         out: &mut impl FnMut(Bytes) -> io::Result<()>,
     ) -> io::Result<()> {
         let ids: Vec<BlobId> = spans.iter().filter_map(chunk_of).collect();
-        let mut chunks = self.store.get_many(&ids).map_err(io::Error::other)?.into_iter().zip(&ids);
+        let mut chunks = self.chunks(&ids)?.into_iter().zip(&ids);
         for span in spans {
             let part = match span {
                 Span::Literal(bytes) => {
@@ -108,7 +119,7 @@ impl ZipBody {
                 }
                 Span::Chunk { skip, take, .. } => {
                     let Some((chunk, id)) = chunks.next() else { return Err(io::ErrorKind::UnexpectedEof.into()) };
-                    cut(chunk.as_ref(), id, *skip, *take)?
+                    cut(&chunk, id, *skip, *take)?
                 }
             };
             if part.len() >= FRAME {
@@ -127,10 +138,28 @@ impl ZipBody {
         Ok(())
     }
 
-    /// The zip as something that can be read at any place, for hashing. Blocking.
+    /// All of `ids`, in their order; waits for those that are still coming.
+    fn chunks(&self, ids: &[BlobId]) -> io::Result<Vec<Bytes>> {
+        let mut chunks = self.some_chunks(ids)?;
+        while chunks.len() < ids.len() {
+            chunks.extend(self.some_chunks(&ids[chunks.len()..])?);
+        }
+        Ok(chunks)
+    }
+
+    /// The first of `ids`, and those that follow as far as they are here.
+    fn some_chunks(&self, ids: &[BlobId]) -> io::Result<Vec<Bytes>> {
+        if let Some(arrivals) = &self.arrivals {
+            return arrivals.take(ids, &self.store);
+        }
+        let chunks = self.store.get_many(ids).map_err(io::Error::other)?;
+        chunks.into_iter().zip(ids).map(|(chunk, id)| chunk.ok_or_else(|| not_held(id))).collect()
+    }
+
+    /// The zip as something that can be read at any place, for hashing: best from its beginning to its end. Blocking.
     #[must_use]
     pub fn reader(&self) -> ZipReader<'_> {
-        ZipReader { body: self, last: Mutex::new(None) }
+        ZipReader { body: self, window: Mutex::default() }
     }
 }
 
@@ -148,33 +177,68 @@ fn chunk_of(span: &Span<'_>) -> Option<BlobId> {
     }
 }
 
-fn cut(chunk: Option<&Bytes>, id: &BlobId, skip: usize, take: usize) -> io::Result<Bytes> {
-    let missing = || io::Error::new(io::ErrorKind::NotFound, format!("chunk {id} is not in the store"));
-    let chunk = chunk.ok_or_else(missing)?;
-    let end = skip.saturating_add(take);
-    if end > chunk.len() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("chunk {id} is shorter than its recipe says")));
-    }
-    Ok(chunk.slice(skip..end))
+fn cut(chunk: &Bytes, id: &BlobId, skip: usize, take: usize) -> io::Result<Bytes> {
+    Ok(chunk.slice_ref(part_of(chunk, id, skip, take)?))
 }
 
-/// A [`ZipBody`] for code that reads at any place. It keeps the last chunk, since readers go through an entry in small steps.
+fn part_of<'a>(chunk: &'a Bytes, id: &BlobId, skip: usize, take: usize) -> io::Result<&'a [u8]> {
+    let short = || io::Error::new(io::ErrorKind::InvalidData, format!("chunk {id} is shorter than its recipe says"));
+    chunk.get(skip..skip.saturating_add(take)).ok_or_else(short)
+}
+
+/// A [`ZipBody`] for code that reads at any place, from several threads. It keeps the chunks around the last places, and reads
+/// ahead of them.
 pub struct ZipReader<'a> {
     body: &'a ZipBody,
-    last: Mutex<Option<(BlobId, Bytes)>>,
+    window: Mutex<Window>,
+}
+
+/// The chunks that were read last.
+#[derive(Default)]
+struct Window {
+    chunks: HashMap<BlobId, Bytes>,
+    /// The keys of `chunks`, the oldest first.
+    order: VecDeque<BlobId>,
+    bytes: usize,
 }
 
 impl ZipReader<'_> {
-    fn chunk(&self, id: BlobId) -> io::Result<Option<Bytes>> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((held, bytes)) = last.as_ref()
-            && *held == id
-        {
-            return Ok(Some(bytes.clone()));
+    /// The chunk `id`, which holds the byte of the zip at `at`. Who needs one that is not here waits with all others: they read
+    /// nearby, and would need it next.
+    fn chunk(&self, id: BlobId, at: u64) -> io::Result<Bytes> {
+        let mut window = self.lock();
+        if let Some(bytes) = window.chunks.get(&id) {
+            return Ok(bytes.clone());
         }
-        let bytes = self.body.store.get(&id).map_err(io::Error::other)?;
-        *last = bytes.clone().map(|bytes| (id, bytes));
-        Ok(bytes)
+        let next = self.body.layout.spans(at..at.saturating_add(READ_AHEAD));
+        let next = next.filter_map(|span| chunk_of(&span)).filter(|next| !window.chunks.contains_key(next));
+        let ids: Vec<BlobId> = next.collect();
+        let read = self.body.some_chunks(&ids)?;
+        let found = read.first().filter(|_| ids.first() == Some(&id)).cloned().ok_or_else(|| not_held(&id))?;
+        window.keep(ids.into_iter().zip(read));
+        Ok(found)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Window> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Window {
+    fn keep(&mut self, read: impl Iterator<Item = (BlobId, Bytes)>) {
+        for (id, bytes) in read {
+            self.bytes += bytes.len();
+            if let Some(before) = self.chunks.insert(id, bytes) {
+                self.bytes -= before.len();
+            } else {
+                self.order.push_back(id);
+            }
+        }
+        while self.bytes > WINDOW
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.bytes -= self.chunks.remove(&oldest).map_or(0, |bytes| bytes.len());
+        }
     }
 }
 
@@ -188,12 +252,16 @@ impl ReadAt for ZipReader<'_> {
         let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
         let mut rest = buf;
         for span in self.body.layout.spans(offset..end) {
+            let held;
             let part = match span {
-                Span::Literal(bytes) => Bytes::copy_from_slice(bytes),
-                Span::Chunk { id, skip, take } => cut(self.chunk(id)?.as_ref(), &id, skip, take)?,
+                Span::Literal(bytes) => bytes,
+                Span::Chunk { id, skip, take } => {
+                    held = self.chunk(id, end - rest.len() as u64)?;
+                    part_of(&held, &id, skip, take)?
+                }
             };
             let (head, tail) = rest.split_at_mut_checked(part.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-            head.copy_from_slice(&part);
+            head.copy_from_slice(part);
             rest = tail;
         }
         if rest.is_empty() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }

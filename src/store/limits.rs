@@ -22,6 +22,8 @@ pub const BATCH_BYTES: usize = 16 << 20;
 pub const BATCH_REQUESTS: usize = 1024;
 /// Records are gathered into one buffer of this many bytes per write call, so that a batch is not in memory twice.
 pub const WRITE_BUFFER: usize = 4 << 20;
+/// A payload of this many bytes is written by a call of its own: copying it into the buffer costs more than the call.
+pub const WRITE_APART: usize = 64 << 10;
 /// A scan reads a segment through a window of this many bytes.
 pub const SCAN_WINDOW: usize = 256 << 10;
 /// Memory for the Bloom filters of sealed segments, in bytes (some 50 million records). The filters of the segments

@@ -15,7 +15,8 @@ use super::catalog::{Accepted, Row, decide};
 use super::error::StoreError;
 use super::index::{Change, Fact, version_key};
 use super::limits::{
-    BATCH_BYTES, BATCH_REQUESTS, CHECKPOINT_CHANGES, MAX_WANTED, SEGMENT_RECORDS, WANTED_RENEW, WRITE_BUFFER,
+    BATCH_BYTES, BATCH_REQUESTS, CHECKPOINT_CHANGES, MAX_WANTED, SEGMENT_RECORDS, WANTED_RENEW, WRITE_APART,
+    WRITE_BUFFER,
 };
 use super::record::{FactRecord, Header, Kind};
 use super::recover::OpenSegment;
@@ -371,11 +372,18 @@ impl Writer {
             placed.push((at, header));
             at += header.total();
             buffer.extend_from_slice(&header.encode(&self.shared.key));
-            buffer.extend_from_slice(payload);
-            if buffer.len() >= WRITE_BUFFER {
+            let apart = payload.len() >= WRITE_APART;
+            if !apart {
+                buffer.extend_from_slice(payload);
+            }
+            if apart || buffer.len() >= WRITE_BUFFER {
                 open.segment.file.write_all_at(written, &buffer)?;
-                written = at;
+                written += buffer.len() as u64;
                 buffer.clear();
+            }
+            if apart {
+                open.segment.file.write_all_at(written, payload)?;
+                written = at;
             }
         }
         if !buffer.is_empty() {

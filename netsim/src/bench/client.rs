@@ -8,7 +8,7 @@ use reqwest::Client;
 use super::Failure;
 
 /// Between two looks at a node's status.
-const POLL: Duration = Duration::from_millis(5);
+const POLL: Duration = Duration::from_millis(10);
 /// Waits longer than this are given up.
 const WATCHDOG: Duration = Duration::from_secs(120);
 

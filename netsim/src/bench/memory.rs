@@ -92,6 +92,8 @@ async fn measure(args: &Args, variant: Variant, report: &mut Report) -> Result<(
     let mut phase = |phase, process, memory| report.lines.push(Line { variant, phase, process, memory });
 
     let seed = Node::seed(&dir, &fixture.serve().await?).await?;
+    let idle = Sampler::start(seed.pid())?;
+    phase("just started", "seed", idle.stop().await?);
     let ingesting = Sampler::start(seed.pid())?;
     seed.obtain(&fixture, &http).await?;
     phase("ingest from the upstream", "seed", ingesting.stop().await?);

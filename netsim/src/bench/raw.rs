@@ -9,6 +9,7 @@ use libp2p_stream::Behaviour;
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
+use super::sample::processor_time;
 use super::worker::{Running, ready};
 
 const PROTOCOL: StreamProtocol = StreamProtocol::new("/modswarm-bench/raw/1");
@@ -57,11 +58,19 @@ pub(crate) async fn send(stop: CancellationToken) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Receives `bytes` over a new connection from a new process; the time from asking on the open connection to the last byte.
+/// What a bare stream took.
+pub(crate) struct Taken {
+    /// From asking on the open connection to the last byte.
+    pub(crate) time: Duration,
+    /// Processor time of both ends meanwhile.
+    pub(crate) cpu: Duration,
+}
+
+/// Receives `bytes` over a new connection from a new process.
 ///
 /// # Errors
 /// What broke.
-pub(crate) async fn receive(bytes: u64) -> Result<Duration, Failure> {
+pub(crate) async fn receive(bytes: u64) -> Result<Taken, Failure> {
     let (worker, address): (Running, Multiaddr) = Running::start(&["raw".into()]).await?;
     let mut swarm = swarm()?;
     let mut control = swarm.behaviour().new_control();
@@ -73,6 +82,9 @@ pub(crate) async fn receive(bytes: u64) -> Result<Duration, Failure> {
     };
     let drive = tokio::spawn(async move { while swarm.next().await.is_some() {} });
     let mut stream = control.open_stream(peer, PROTOCOL).await?;
+    let cpu =
+        || -> Result<Duration, Failure> { Ok(processor_time(worker.pid())? + processor_time(std::process::id())?) };
+    let cpu_before = cpu()?;
     let (begin, mut got, mut piece) = (Instant::now(), 0, vec![0; PIECE]);
     stream.write_all(&bytes.to_le_bytes()).await?;
     while got < bytes {
@@ -81,8 +93,8 @@ pub(crate) async fn receive(bytes: u64) -> Result<Duration, Failure> {
             read => got += read as u64,
         }
     }
-    let took = begin.elapsed();
+    let taken = Taken { time: begin.elapsed(), cpu: cpu()? - cpu_before };
     drive.abort();
     worker.stop().await?;
-    Ok(took)
+    Ok(taken)
 }

@@ -4,9 +4,12 @@
 //! each variant, so that whatever else the machine does falls on all of them. What counts is the time from the request
 //! for the zip, of which the node knows nothing but the manifest, until
 //!
-//! * **stored**: every blob was fetched, hashed and synced to the node's directory (seen from outside, every 5 ms);
+//! * **stored**: every blob was fetched, hashed and synced to the node's directory (seen from outside, every 10 ms);
 //! * **checked**: BLAKE3 and `h1:` of the whole zip were compared, the version is marked as held, and the answer begins;
 //! * **served**: an HTTP client has read the whole zip.
+//!
+//! Both nodes share this machine's cores with each other and with whatever else runs, so beside the rates stands what does
+//! not depend on that: processor seconds per GB, and the rate at which these would keep all cores busy.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -79,6 +82,8 @@ struct Report {
     load_before: f64,
     load_after: f64,
     raw: Series,
+    /// Processor seconds per GB of both ends of the bare stream.
+    raw_cpu: Series,
     disks: Vec<Disk>,
     lines: Vec<Line>,
     limit_percent: f64,
@@ -110,6 +115,7 @@ async fn measure(args: &Args) -> Result<Report, Failure> {
         load_before: load(),
         load_after: 0.0,
         raw: Series::default(),
+        raw_cpu: Series::default(),
         disks: dirs.iter().map(|dir| Disk { dir: dir.clone(), rate: Series::default() }).collect(),
         lines: Vec::new(),
         limit_percent: LIMIT_PERCENT,
@@ -127,7 +133,9 @@ async fn measure(args: &Args) -> Result<Report, Failure> {
         }
         for turn in 0..args.repeat {
             eprintln!("{variant:?}, turn {} of {}", turn + 1, args.repeat);
-            report.raw.push(rate(args.size, raw::receive(args.size).await?));
+            let raw = raw::receive(args.size).await?;
+            report.raw.push(rate(args.size, raw.time));
+            report.raw_cpu.push(per_gb(raw.cpu, args.size));
             for disk in &mut report.disks {
                 disk.rate.push(disk_rate(&disk.dir, args.size)?);
             }
@@ -185,9 +193,8 @@ impl Line {
         self.stored.push(rate(bytes, stored.min(checked)));
         self.checked.push(rate(bytes, checked));
         self.served.push(rate(bytes, checked + read.end));
-        let per_gb = |time: Duration| time.as_secs_f64() * 1000.0 / megabytes(bytes);
-        self.fetching_cpu.push(per_gb(after.0 - before.0));
-        self.serving_cpu.push(per_gb(after.1 - before.1));
+        self.fetching_cpu.push(per_gb(after.0 - before.0, bytes));
+        self.serving_cpu.push(per_gb(after.1 - before.1, bytes));
         if check {
             node.check(fixture, http).await?;
         }
@@ -195,11 +202,24 @@ impl Line {
     }
 }
 
+/// Processor seconds per GB.
+fn per_gb(time: Duration, bytes: u64) -> f64 {
+    time.as_secs_f64() * 1000.0 / megabytes(bytes)
+}
+
+/// MB/s at which so many processor seconds per GB keep all cores busy.
+#[allow(clippy::cast_precision_loss, reason = "a few cores")]
+fn bound(cores: usize, per_gb: f64) -> f64 {
+    1000.0 * cores as f64 / per_gb
+}
+
 fn print(out: &mut impl Write, report: &Report) -> std::io::Result<()> {
-    let Report { cores, load_before, load_after, raw, .. } = report;
+    let Report { cores, load_before, load_after, raw, raw_cpu, .. } = report;
     writeln!(out, "{} MB, {cores} cores, load {load_before} before and {load_after} after", megabytes(report.bytes))?;
     writeln!(out, "MB/s: the median, then every measurement\n")?;
     writeln!(out, "bare stream (TCP, Noise, Yamux)  {raw}")?;
+    let (cpu, at_most) = (raw_cpu.median, bound(*cores, raw_cpu.median));
+    writeln!(out, "  processor seconds per GB: {cpu:.2} for both ends, so at most {at_most:.0} MB/s on {cores} cores")?;
     for disk in &report.disks {
         writeln!(out, "write and fsync {:<16} {}", disk.dir.display(), disk.rate)?;
     }
@@ -224,7 +244,11 @@ fn print(out: &mut impl Write, report: &Report) -> std::io::Result<()> {
         let kept = if line.checked_percent >= report.limit_percent { "within" } else { "UNDER" };
         writeln!(out, "  checked: {kept} the limit of at least {} %", report.limit_percent)?;
         let (fetching, serving) = (line.fetching_cpu.median, line.serving_cpu.median);
-        writeln!(out, "  processor seconds per GB: {fetching:.2} fetching, {serving:.2} serving")?;
+        let at_most = bound(*cores, fetching + serving);
+        writeln!(
+            out,
+            "  processor seconds per GB: {fetching:.2} fetching, {serving:.2} serving, so at most {at_most:.0} MB/s"
+        )?;
     }
     Ok(())
 }

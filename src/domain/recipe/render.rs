@@ -123,10 +123,14 @@ impl Builder {
         builder.done()
     }
 
-    fn done(self) -> Result<Layout, RecipeError> {
+    fn done(mut self) -> Result<Layout, RecipeError> {
         if self.at != self.layout.len() {
             return Err(RecipeError::Length { want: self.layout.len(), got: self.at });
         }
+        // It lives as long as the slowest download; what growing left over is up to as much again.
+        self.layout.places.shrink_to_fit();
+        self.layout.literals.shrink_to_fit();
+        self.layout.ids.shrink_to_fit();
         Ok(self.layout)
     }
 

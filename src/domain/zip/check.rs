@@ -1,5 +1,7 @@
 //! What has to hold for a module zip from somewhere that nobody vouches for.
 
+use std::num::NonZero;
+
 use super::error::show;
 use super::inflate::HAS_DESCRIPTOR;
 use super::record::Local;
@@ -30,6 +32,32 @@ pub struct ZipFacts {
 /// [`ZipError`] names the first rule that is broken.
 pub fn check_module_zip(module: &ModuleVersion, zip: &dyn ReadAt) -> Result<ZipFacts, ZipError> {
     let archive = Archive::read(zip)?;
+    check_entries(module, zip, &archive)?;
+    let h1 = H1::of_archive(zip, &archive)?;
+    Ok(facts(zip.len(), &archive, h1))
+}
+
+/// As [`check_module_zip`], with files inflated on up to `threads` threads.
+///
+/// # Errors
+/// As [`check_module_zip`].
+pub fn check_module_zip_with(
+    threads: NonZero<usize>,
+    module: &ModuleVersion,
+    zip: &(dyn ReadAt + Sync),
+) -> Result<ZipFacts, ZipError> {
+    let archive = Archive::read(zip)?;
+    check_entries(module, zip, &archive)?;
+    let h1 = H1::of_archive_with(threads, zip, &archive)?;
+    Ok(facts(zip.len(), &archive, h1))
+}
+
+fn facts(len: u64, archive: &Archive, h1: H1) -> ZipFacts {
+    ZipFacts { h1, len, files: archive.entries().len(), unpacked: archive.unpacked() }
+}
+
+/// All rules but those that only unpacking shows.
+fn check_entries(module: &ModuleVersion, zip: &dyn ReadAt, archive: &Archive) -> Result<(), ZipError> {
     let prefix = module.zip_prefix();
     for entry in archive.entries() {
         match entry.name.strip_prefix(prefix.as_bytes()) {
@@ -39,13 +67,7 @@ pub fn check_module_zip(module: &ModuleVersion, zip: &dyn ReadAt) -> Result<ZipF
             None => return Err(ZipError::WrongPrefix { name: show(&entry.name), prefix }),
         }
     }
-    check_places(zip, &archive)?;
-    Ok(ZipFacts {
-        h1: H1::of_archive(zip, &archive)?,
-        len: zip.len(),
-        files: archive.entries().len(),
-        unpacked: archive.unpacked(),
-    })
+    check_places(zip, archive)
 }
 
 /// Files lie one after the other, before the directory, each behind a local header that says the same as the directory.

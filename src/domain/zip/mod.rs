@@ -22,7 +22,7 @@ mod error;
 mod inflate;
 mod record;
 
-pub use check::{ZipFacts, check_module_zip};
+pub use check::{ZipFacts, check_module_zip, check_module_zip_with};
 pub(crate) use end::{END_LEN, END64_LEN, End, LOCATOR_LEN};
 pub use error::ZipError;
 pub(crate) use inflate::Inflater;

@@ -1,0 +1,184 @@
+//! The check of a whole zip: BLAKE3 of its bytes and `h1:` of its files, against what the manifest says.
+//!
+//! Each hash has a thread of its own (`h1:` has up to [`H1_THREADS`], as inflating is what takes the time). Both read
+//! the zip from its first byte to its last, so a check that begins with the fetch follows it and ends right after it.
+
+use std::num::NonZero;
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
+
+use super::zip_body::ZipBody;
+use crate::domain::dirhash::H1;
+use crate::domain::zip::ZipError;
+
+/// Threads that inflate one zip: with more a single fetch would have a workstation to itself.
+const H1_THREADS: usize = 4;
+
+/// As many threads as one zip may have on this machine.
+pub(super) fn h1_threads() -> NonZero<usize> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    NonZero::new(cores.min(H1_THREADS)).unwrap_or(NonZero::<usize>::MIN)
+}
+
+/// A check that is under way.
+pub(super) struct ZipCheck {
+    whole: JoinHandle<Result<bool, String>>,
+    h1: JoinHandle<Result<bool, String>>,
+}
+
+impl ZipCheck {
+    /// Begins to hash `body`. `permit` is given back when no thread is left.
+    pub(super) fn start(body: ZipBody, h1: H1, permit: Option<OwnedSemaphorePermit>) -> Self {
+        let permit = Arc::new(permit);
+        let (body, also_body, also_permit) = (Arc::new(body.clone()), body, Arc::clone(&permit));
+        let whole = tokio::task::spawn_blocking(move || {
+            let fits = whole_fits(&body);
+            drop(permit);
+            fits
+        });
+        let h1 = tokio::task::spawn_blocking(move || {
+            let fits = h1_fits(&also_body, h1);
+            drop(also_permit);
+            fits
+        });
+        Self { whole, h1 }
+    }
+
+    /// Whether the zip has both hashes. The error is this node's: it could not read what it holds.
+    pub(super) async fn verdict(self) -> Result<bool, String> {
+        let stopped = |_| Err("checking it stopped in the middle".into());
+        let (whole, h1) = tokio::join!(self.whole, self.h1);
+        Ok(whole.unwrap_or_else(stopped)? && h1.unwrap_or_else(stopped)?)
+    }
+}
+
+fn whole_fits(body: &ZipBody) -> Result<bool, String> {
+    let mut whole = blake3::Hasher::new();
+    let read = body.each_part(0..body.len(), |part| {
+        whole.update(&part);
+        Ok(())
+    });
+    read.map_err(|error| error.to_string())?;
+    Ok(whole.finalize().as_bytes() == body.blake3())
+}
+
+fn h1_fits(body: &ZipBody, wanted: H1) -> Result<bool, String> {
+    match H1::of_zip_with(h1_threads(), &body.reader()) {
+        Ok(got) => Ok(got == wanted),
+        Err(ZipError::Read(error)) => Err(error.to_string()),
+        // A zip whose h1 cannot be computed does not have the h1 that it claims.
+        Err(_) => Ok(false),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::domain::blob::BlobId;
+    use crate::domain::module::ModuleVersion;
+    use crate::domain::recipe::{Layout, split};
+    use crate::domain::zip::tests::{module, streamed};
+    use crate::mirror::arrivals::{Arrivals, Closing};
+    use crate::store::{Store, StoreOptions};
+    use crate::verified::VerifiedBlob;
+
+    /// A zip, taken apart, and an empty store.
+    struct Zip {
+        _dir: tempfile::TempDir,
+        store: Store,
+        layout: Arc<Layout>,
+        chunks: Vec<VerifiedBlob>,
+        blake3: [u8; 32],
+        h1: H1,
+    }
+
+    fn noise(len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        blake3::Hasher::new().update(&len.to_le_bytes()).finalize_xof().fill(&mut bytes);
+        bytes
+    }
+
+    fn zip() -> Zip {
+        let module: ModuleVersion = module();
+        let files = [("b", 5_000), ("a", 2_500_000), ("c", 9_000)];
+        let bytes = streamed(&files.map(|(name, len)| (format!("{}{name}", module.zip_prefix()), noise(len))));
+        let mut blobs: HashMap<BlobId, Vec<u8>> = HashMap::new();
+        let mut emit = |id, bytes| -> Result<(), std::convert::Infallible> {
+            blobs.insert(id, bytes);
+            Ok(())
+        };
+        let split = split(&module, &bytes, &mut emit).unwrap();
+        let pages: Vec<&Vec<u8>> = split.pages.iter().map(|page| &blobs[page]).collect();
+        let layout = Layout::from_pages(&module, split.len, &pages).unwrap();
+        let chunks: Vec<VerifiedBlob> =
+            layout.chunks().map(|(id, _)| VerifiedBlob::of(Bytes::from(blobs[&id].clone())).unwrap()).collect();
+        assert!(chunks.len() > 1, "there is something to wait for");
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+        let h1 = H1::of_zip(&bytes).unwrap();
+        Zip { _dir: dir, store, layout: Arc::new(layout), chunks, blake3: split.blake3, h1 }
+    }
+
+    impl Zip {
+        fn arrivals(&self) -> Arc<Arrivals> {
+            Arc::new(Arrivals::new(self.chunks.iter().map(VerifiedBlob::id).collect()))
+        }
+
+        fn check(&self, arrivals: &Arc<Arrivals>) -> ZipCheck {
+            let (store, layout) = (self.store.clone(), Arc::clone(&self.layout));
+            ZipCheck::start(ZipBody::arriving(store, layout, self.blake3, Arc::clone(arrivals)), self.h1, None)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_zip_is_checked_while_it_comes_in_any_order() {
+        for from_memory in [true, false] {
+            let zip = zip();
+            let arrivals = zip.arrivals();
+            let check = zip.check(&arrivals);
+            for blob in zip.chunks.iter().rev() {
+                if from_memory {
+                    arrivals.landed(std::slice::from_ref(blob));
+                }
+                zip.store.put(vec![blob.clone()]).await.unwrap();
+                arrivals.stored(&[blob.id()]);
+            }
+            assert_eq!(check.verdict().await, Ok(true));
+        }
+    }
+
+    #[tokio::test]
+    async fn either_hash_alone_refuses_a_zip() {
+        let right = zip();
+        right.store.put(right.chunks.clone()).await.unwrap();
+        let (other_blake3, other_h1) = ([7; 32], H1::of_go_mod(b"something else"));
+        for (blake3, h1, fits) in
+            [(right.blake3, right.h1, true), (other_blake3, right.h1, false), (right.blake3, other_h1, false)]
+        {
+            let body = ZipBody::new(right.store.clone(), Arc::clone(&right.layout), blake3);
+            assert_eq!(ZipCheck::start(body, h1, None).verdict().await, Ok(fits));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_this_node_cannot_read_is_its_own_failure_and_no_forgery() {
+        let zip = zip();
+        let (last, others) = zip.chunks.split_last().unwrap();
+        zip.store.put(others.to_vec()).await.unwrap();
+        let body = ZipBody::new(zip.store.clone(), Arc::clone(&zip.layout), zip.blake3);
+        let lost = format!("chunk {} is not in the store", last.id());
+        assert!(ZipCheck::start(body, zip.h1, None).verdict().await.unwrap_err().contains(&lost));
+        // The fetch ends before the last chunk: whoever waits for it is told.
+        let arrivals = zip.arrivals();
+        let check = zip.check(&arrivals);
+        arrivals.landed(others);
+        drop(Closing(&arrivals));
+        assert_eq!(check.verdict().await, Err("the fetch ended before all was here".into()));
+    }
+}
