@@ -18,7 +18,7 @@ const TICKS_PER_SECOND: u32 = 100;
 /// Memory of a process, in bytes.
 #[derive(Clone, Copy, Default, Serialize, Debug)]
 pub(crate) struct Memory {
-    /// The most that was ever resident since [`reset_peak`], by the kernel's own count.
+    /// The most that was ever resident since the last reset, by the kernel's own count.
     pub(crate) peak: u64,
     /// The most anonymous memory that was seen: heap and stacks.
     pub(crate) anonymous: u64,
