@@ -17,7 +17,8 @@ use crate::store::Store;
 const FRAME: usize = 256 << 10;
 /// How much chunk data is asked of the store at once, in bytes: what lies side by side on disk comes with one read.
 const READ_AHEAD: u64 = 1 << 20;
-/// Frames between the thread that reads and the socket: with [`FRAME`] bounds the memory of one download to about 2 MiB.
+/// Frames between the thread that reads and the socket. A large chunk is a frame of its own, up to 1 MiB, so one download takes at most
+/// some 5 MiB however slow its client is.
 const QUEUE: usize = 4;
 /// Bytes of chunks that a [`ZipReader`] keeps. Its readers are threads at neighbouring files, each of which may need two
 /// chunks of 1 MiB.
