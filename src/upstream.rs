@@ -34,12 +34,12 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use crate::domain::module::{ModulePath, ModuleVersion, Version};
+use crate::domain::module::{ModulePath, ModuleVersion, Version, escape};
 
 use self::error::About;
 use self::http::Http;
 use self::list::Base;
-use self::request::{Resource, Walk, escape, is_query};
+use self::request::{Resource, Walk, is_query};
 
 pub use self::answer::Info;
 pub use self::download::ZipFile;

@@ -27,7 +27,7 @@ pub use path::ModulePath;
 pub use semver::{canonical, compare_semver};
 pub use version::Version;
 
-pub(crate) use path::{check_element, unescape};
+pub(crate) use path::{check_element, escape, unescape};
 
 /// The most characters of a refused text that an error repeats: enough to recognise it in a log line.
 const MAX_SHOWN: usize = 200;

@@ -49,18 +49,6 @@ impl Resource {
     }
 }
 
-/// Upper case as `!` and lower case (`EscapePath` of golang.org/x/mod/module), for file systems that fold case.
-pub(super) fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for char in text.chars() {
-        if char.is_ascii_uppercase() {
-            escaped.push('!');
-        }
-        escaped.push(char.to_ascii_lowercase());
-    }
-    escaped
-}
-
 /// Whether a version query can stand in a request: what `EscapeVersion` of golang.org/x/mod/module lets pass, ASCII only.
 pub(super) fn is_query(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+".contains(&byte);

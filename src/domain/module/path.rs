@@ -155,7 +155,7 @@ fn split_gopkg_in(path: &str) -> Result<(&str, &str), String> {
 }
 
 /// `escapeString` of golang.org/x/mod/module: each upper-case letter becomes `!` and its lower-case letter.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_ascii_uppercase() {
