@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::domain::sumdb::DEFAULT_DATABASE;
+
 /// Where the GOPROXY endpoint listens unless told otherwise.
 pub const DEFAULT_HTTP: &str = "127.0.0.1:6637";
 /// Where the swarm listens unless told otherwise.
@@ -17,6 +19,8 @@ pub const DEFAULT_SWARM: &str = "/ip4/0.0.0.0/tcp/6638";
 pub const DEFAULT_FRESH: Duration = Duration::from_secs(60);
 /// The word for `--upstream` that stands for what `go env GOPROXY` says on this machine.
 pub const GO_ENV: &str = "go-env";
+/// The word for `--upstream` and `--sumdb` that stands for none.
+pub const OFF: &str = "off";
 
 /// A configuration that cannot be used, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +80,7 @@ pub struct Raw {
     pub no_mdns: Option<bool>,
     /// Name of the office.
     pub office: Option<String>,
-    /// Checksum databases, in GOSUMDB's syntax.
+    /// Checksum databases, in GOSUMDB's syntax, or `off`.
     #[serde(default)]
     pub sumdb: Vec<String>,
 }
@@ -100,8 +104,8 @@ pub struct Config {
     pub mdns: bool,
     /// Name of the office, if it was given.
     pub office: Option<String>,
-    /// Checksum databases whose proofs this node demands and serves, in GOSUMDB's syntax; none (or `off`) takes what is
-    /// not proven.
+    /// Checksum databases whose proofs this node demands and serves, in GOSUMDB's syntax; with none it takes what is not
+    /// proven.
     pub sumdb: Vec<String>,
 }
 
@@ -179,14 +183,14 @@ impl Raw {
             swarm,
             peers: self.peer,
             upstream: match self.upstream.as_deref() {
-                None | Some("off") => None,
+                None | Some(OFF) => None,
                 Some(GO_ENV) => Some(UpstreamChoice::GoEnv),
                 Some(list) => Some(UpstreamChoice::List(list.into())),
             },
             fresh: self.fresh.map_or(Ok(DEFAULT_FRESH), |text| duration("--fresh", &text))?,
             mdns: !self.no_mdns.unwrap_or(false),
             office: self.office,
-            sumdb: self.sumdb,
+            sumdb: databases(self.sumdb)?,
         })
     }
 }
@@ -198,6 +202,19 @@ impl Raw {
 pub fn data_dir(named: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
     let own = || directories::ProjectDirs::from("", "", "modswarm").map(|dirs| dirs.data_dir().to_owned());
     named.or_else(own).ok_or(ConfigError::NoDataDir)
+}
+
+/// The databases that were named, or else the go command's own. `off` is a word of its own and not one of several: who
+/// writes it next to a database has not decided.
+fn databases(named: Vec<String>) -> Result<Vec<String>, ConfigError> {
+    match named.as_slice() {
+        [] => Ok(vec![DEFAULT_DATABASE.into()]),
+        [only] if only.trim() == OFF => Ok(Vec::new()),
+        several if several.iter().any(|name| name.trim() == OFF) => {
+            Err(bad("--sumdb", OFF, "leave it out to have what the other databases prove, or give it alone"))
+        }
+        _ => Ok(named),
+    }
 }
 
 fn bad(option: &'static str, value: &str, reason: impl Into<String>) -> ConfigError {
@@ -283,6 +300,19 @@ mod tests {
             let error = Raw::read(&path).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn proofs_are_demanded_unless_that_is_switched_off() {
+        let checked = |names: &[&str]| {
+            let sumdb = names.iter().map(ToString::to_string).collect();
+            Raw { data: Some("d".into()), sumdb, ..Raw::default() }.check().map(|config| config.sumdb)
+        };
+        assert_eq!(checked(&[]).unwrap(), [DEFAULT_DATABASE]);
+        assert_eq!(checked(&["off"]).unwrap(), [""; 0]);
+        assert_eq!(checked(&["a.example+key"]).unwrap(), ["a.example+key"]);
+        let both = checked(&["a.example+key", "off"]).unwrap_err().to_string();
+        assert!(both.starts_with("--sumdb \"off\" is not usable: leave it out"), "{both}");
     }
 
     #[test]

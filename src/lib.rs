@@ -6,8 +6,8 @@
 //! # Promises
 //!
 //! 1. *Drop-in.* A `go` command that works against the upstream works against a node, byte for byte.
-//! 2. *Nothing unproven enters.* Peers, upstreams and disks are untrusted for bytes: what is stored has gone through [`verified`]. On a node
-//!    that is told of a checksum database (`--sumdb`), a module version enters only with the database's proof of its hashes.
+//! 2. *Nothing unproven enters.* Peers, upstreams and disks are untrusted for bytes: what is stored has gone through [`verified`]. A module
+//!    version enters only with a checksum database's proof of its hashes, unless the node was started with `--sumdb off`.
 //! 3. *What goes in comes out bit for bit.* A zip leaves every node with the bytes with which it was seeded.
 //! 4. *A hit is local.* What the node holds is served without a network round trip.
 //! 5. *Pull the plug at any moment.* Nothing acknowledged is lost.
@@ -41,7 +41,8 @@
 //!
 //! # The checksum database
 //!
-//! Opt-in, by the same `--sumdb` on all nodes of a site: a node that wants proofs counts a manifest without one as a fault of its sender.
+//! The go command's own unless `--sumdb` says otherwise, the same on all nodes of a site: a node that wants proofs counts a manifest without
+//! one as a fault of its sender.
 //!
 //! * *A seed proves before it publishes* ([`mirror::databases`]): the record is there before the first byte of the zip is stored.
 //! * *Every node checks alone*, at the one door, by one rule ([`domain::trust`]). A catalog that was filled by another rule is held to the

@@ -48,7 +48,10 @@ pub(super) struct Args {
     /// out there, and refused in a list. A node without an upstream has only its peers.
     #[arg(long, value_name = "URL-LIST")]
     upstream: Option<String>,
-    /// Take only what this checksum database proves; GOSUMDB's syntax, repeatable.
+    /// Take only what this checksum database proves; repeatable [default: the go command's own].
+    ///
+    /// As in GOSUMDB: a known name, `name+key`, or `name+key url`; all nodes of a site have the same. `off` takes what
+    /// nothing proves, and the go command is left alone with its go.sum.
     #[arg(long, value_name = "GOSUMDB")]
     sumdb: Vec<String>,
     /// How old a list of versions or a "latest" may be [default: 60s].

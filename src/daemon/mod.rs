@@ -186,6 +186,9 @@ impl Daemon {
         let (states, new_states) = mpsc::channel(NEWS);
         let seeds = upstream.as_ref().map(|(upstream, _)| upstream);
         let databases = Databases::open(&specs, &store, seeds, &states).await?;
+        if specs.is_empty() {
+            tracing::warn!("no checksum database: this node takes module versions that nothing proves");
+        }
         let aside = databases::admit(&store, databases.trust()).await?;
         if aside > 0 {
             tracing::warn!(
@@ -310,13 +313,8 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// The checksum databases, each once; `off` alone, or none at all, is an open node.
+/// The checksum databases, each once.
 fn sumdb_specs(texts: &[String]) -> Result<Vec<SumdbSpec>, DaemonError> {
-    if let [only] = texts
-        && only.trim() == "off"
-    {
-        return Ok(Vec::new());
-    }
     let mut specs: Vec<SumdbSpec> = Vec::new();
     for text in texts {
         let spec = SumdbSpec::parse(text)?;

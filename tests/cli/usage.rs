@@ -50,6 +50,8 @@ async fn values_that_cannot_be_used_are_named_with_what_to_write_instead() {
         (&["--upstream", "direct"], &["`direct`", "module proxies"]),
         (&["--upstream", "https://proxy.example,direct"], &["`direct`", "leave `direct` out"]),
         (&["--upstream", ""], &["no entries", "`off`"]),
+        (&["--sumdb", "nonsense"], &["nonsense", "not a known database"]),
+        (&["--sumdb", "off", "--sumdb", "sum.example+key"], &["--sumdb \"off\"", "give it alone"]),
         (&["--upstream", "ftp://user:s3cret@proxy.example"], &["ftp://proxy.example", "https"]),
     ] {
         let free = ALONE[..4].chunks(2).filter(|pair| pair[0] != flags[0]).flatten().copied().collect::<Vec<_>>();

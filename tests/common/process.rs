@@ -12,8 +12,9 @@ use tokio::task::JoinHandle;
 
 use super::node::{WATCHDOG, get};
 
-/// The flags of a node that meets nobody: loopback, free ports, no multicast.
-pub const ALONE: [&str; 5] = ["--http", "127.0.0.1:0", "--swarm", "/ip4/127.0.0.1/tcp/0", "--no-mdns"];
+/// The flags of a node that meets nobody and asks nobody for proofs: loopback, free ports, no multicast.
+pub const ALONE: [&str; 7] =
+    ["--http", "127.0.0.1:0", "--swarm", "/ip4/127.0.0.1/tcp/0", "--no-mdns", "--sumdb", "off"];
 /// What the ready line starts with.
 pub const READY: &str = "modswarm ready: GOPROXY=";
 
@@ -73,7 +74,8 @@ pub struct NodeProcess {
 impl NodeProcess {
     /// Starts a node with this data directory and waits until it is ready.
     pub async fn start(data: &Path, more: &[&str]) -> Self {
-        let args = [&["up", "--data", data.to_str().unwrap()], &ALONE[..], more].concat();
+        let alone = if more.contains(&"--sumdb") { &ALONE[..5] } else { &ALONE[..] };
+        let args = [&["up", "--data", data.to_str().unwrap()], alone, more].concat();
         let mut child = modswarm(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let (collected, stderr) = watch::channel(String::new());
