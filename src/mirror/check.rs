@@ -1,4 +1,5 @@
-//! The check of a whole zip: BLAKE3 of its bytes and `h1:` of its files, against what the manifest says.
+//! The check of a whole zip: BLAKE3 of its bytes and `h1:` of its files, against what the manifest says, and the rules that
+//! an upstream's zip has to keep as well ([`check_module_zip_with`]): what one door refuses does not come in by the other.
 //!
 //! Each hash has a thread of its own (`h1:` has up to [`H1_THREADS`], as inflating is what takes the time). Both read
 //! the zip from its first byte to its last, so a check that begins with the fetch follows it and ends right after it.
@@ -11,7 +12,8 @@ use tokio::task::JoinHandle;
 
 use super::zip_body::ZipBody;
 use crate::domain::dirhash::H1;
-use crate::domain::zip::ZipError;
+use crate::domain::module::ModuleVersion;
+use crate::domain::zip::{ZipError, check_module_zip_with};
 
 /// Threads that inflate one zip: with more a single fetch would have a workstation to itself.
 const H1_THREADS: usize = 4;
@@ -22,54 +24,67 @@ pub(super) fn h1_threads() -> NonZero<usize> {
     NonZero::new(cores.min(H1_THREADS)).unwrap_or(NonZero::<usize>::MIN)
 }
 
+/// What a check has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is the zip that the manifest names.
+    Right,
+    /// It is not, or no module zip at all: the end of a sentence that begins with the zip.
+    Wrong(String),
+}
+
 /// A check that is under way.
 pub(super) struct ZipCheck {
-    whole: JoinHandle<Result<bool, String>>,
-    h1: JoinHandle<Result<bool, String>>,
+    whole: JoinHandle<Result<Verdict, String>>,
+    h1: JoinHandle<Result<Verdict, String>>,
 }
 
 impl ZipCheck {
-    /// Begins to hash `body`. `permit` is given back when no thread is left.
-    pub(super) fn start(body: ZipBody, h1: H1, permit: Option<OwnedSemaphorePermit>) -> Self {
+    /// Begins to hash `body`, which should be the zip of `module`. `permit` is given back when no thread is left.
+    pub(super) fn start(module: &ModuleVersion, body: ZipBody, h1: H1, permit: Option<OwnedSemaphorePermit>) -> Self {
         let permit = Arc::new(permit);
         let (body, also_body, also_permit) = (Arc::new(body.clone()), body, Arc::clone(&permit));
+        let module = module.clone();
         let whole = tokio::task::spawn_blocking(move || {
-            let fits = whole_fits(&body);
+            let verdict = check_whole(&body);
             drop(permit);
-            fits
+            verdict
         });
         let h1 = tokio::task::spawn_blocking(move || {
-            let fits = h1_fits(&also_body, h1);
+            let verdict = check_files(&module, &also_body, h1);
             drop(also_permit);
-            fits
+            verdict
         });
         Self { whole, h1 }
     }
 
-    /// Whether the zip has both hashes. The error is this node's: it could not read what it holds.
-    pub(super) async fn verdict(self) -> Result<bool, String> {
+    /// Whether it is the right zip. The error is this node's: it could not read what it holds.
+    pub(super) async fn verdict(self) -> Result<Verdict, String> {
         let stopped = |_| Err("checking it stopped in the middle".into());
-        let (whole, h1) = tokio::join!(self.whole, self.h1);
-        Ok(whole.unwrap_or_else(stopped)? && h1.unwrap_or_else(stopped)?)
+        let (whole, files) = tokio::join!(self.whole, self.h1);
+        let (whole, files) = (whole.unwrap_or_else(stopped)?, files.unwrap_or_else(stopped)?);
+        // What is wrong with the files says more than that some byte is another.
+        Ok(if files == Verdict::Right { whole } else { files })
     }
 }
 
-fn whole_fits(body: &ZipBody) -> Result<bool, String> {
+fn check_whole(body: &ZipBody) -> Result<Verdict, String> {
     let mut whole = blake3::Hasher::new();
     let read = body.each_part(0..body.len(), |part| {
         whole.update(&part);
         Ok(())
     });
     read.map_err(|error| error.to_string())?;
-    Ok(whole.finalize().as_bytes() == body.blake3())
+    let fits = whole.finalize().as_bytes() == body.blake3();
+    Ok(if fits { Verdict::Right } else { Verdict::Wrong("does not have the hash of its manifest (BLAKE3)".into()) })
 }
 
-fn h1_fits(body: &ZipBody, wanted: H1) -> Result<bool, String> {
-    match H1::of_zip_with(h1_threads(), &body.reader()) {
-        Ok(got) => Ok(got == wanted),
+fn check_files(module: &ModuleVersion, body: &ZipBody, wanted: H1) -> Result<Verdict, String> {
+    match check_module_zip_with(h1_threads(), module, &body.reader()) {
+        Ok(facts) if facts.h1 == wanted => Ok(Verdict::Right),
+        Ok(facts) => Ok(Verdict::Wrong(format!("does not have the hash of its manifest: it has {}", facts.h1))),
         Err(ZipError::Read(error)) => Err(error.to_string()),
-        // A zip whose h1 cannot be computed does not have the h1 that it claims.
-        Err(_) => Ok(false),
+        Err(why) => Ok(Verdict::Wrong(format!("is not usable: {why}"))),
     }
 }
 
@@ -81,7 +96,6 @@ mod tests {
 
     use super::*;
     use crate::domain::blob::BlobId;
-    use crate::domain::module::ModuleVersion;
     use crate::domain::recipe::{Layout, split};
     use crate::domain::zip::tests::{module, streamed};
     use crate::mirror::arrivals::{Arrivals, Closing};
@@ -132,7 +146,8 @@ mod tests {
 
         fn check(&self, arrivals: &Arc<Arrivals>) -> ZipCheck {
             let (store, layout) = (self.store.clone(), Arc::clone(&self.layout));
-            ZipCheck::start(ZipBody::arriving(store, layout, self.blake3, Arc::clone(arrivals)), self.h1, None)
+            let body = ZipBody::arriving(store, layout, self.blake3, Arc::clone(arrivals));
+            ZipCheck::start(&module(), body, self.h1, None)
         }
     }
 
@@ -149,7 +164,7 @@ mod tests {
                 zip.store.put(vec![blob.clone()]).await.unwrap();
                 arrivals.stored(&[blob.id()]);
             }
-            assert_eq!(check.verdict().await, Ok(true));
+            assert_eq!(check.verdict().await, Ok(Verdict::Right));
         }
     }
 
@@ -158,11 +173,14 @@ mod tests {
         let right = zip();
         right.store.put(right.chunks.clone()).await.unwrap();
         let (other_blake3, other_h1) = ([7; 32], H1::of_go_mod(b"something else"));
-        for (blake3, h1, fits) in
-            [(right.blake3, right.h1, true), (other_blake3, right.h1, false), (right.blake3, other_h1, false)]
-        {
+        let by_h1 = format!("does not have the hash of its manifest: it has {}", right.h1);
+        for (blake3, h1, verdict) in [
+            (right.blake3, right.h1, Verdict::Right),
+            (other_blake3, right.h1, Verdict::Wrong("does not have the hash of its manifest (BLAKE3)".into())),
+            (right.blake3, other_h1, Verdict::Wrong(by_h1)),
+        ] {
             let body = ZipBody::new(right.store.clone(), Arc::clone(&right.layout), blake3);
-            assert_eq!(ZipCheck::start(body, h1, None).verdict().await, Ok(fits));
+            assert_eq!(ZipCheck::start(&module(), body, h1, None).verdict().await, Ok(verdict));
         }
     }
 
@@ -173,7 +191,7 @@ mod tests {
         zip.store.put(others.to_vec()).await.unwrap();
         let body = ZipBody::new(zip.store.clone(), Arc::clone(&zip.layout), zip.blake3);
         let lost = format!("chunk {} is not in the store", last.id());
-        assert!(ZipCheck::start(body, zip.h1, None).verdict().await.unwrap_err().contains(&lost));
+        assert!(ZipCheck::start(&module(), body, zip.h1, None).verdict().await.unwrap_err().contains(&lost));
         // The fetch ends before the last chunk: whoever waits for it is told.
         let arrivals = zip.arrivals();
         let check = zip.check(&arrivals);

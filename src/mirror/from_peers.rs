@@ -4,16 +4,21 @@
 //! Three things go on at the same time: blobs come in, those before them are put on disk, and those before *them* are
 //! hashed as the zip that they make (see [`super::check`]). Nothing is believed earlier for it: the version counts as held
 //! after the last put was acknowledged *and* both hashes were found right.
+//!
+//! A manifest may be proven in all that it hashes to and still name a recipe that gives something else. Then it is withdrawn
+//! and the peers are asked for another one, so that a liar who came first does not keep an honest peer's copy away. Who
+//! handed it on need not have known, so that alone is no fault; the log names who sent the pieces.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
+use libp2p::PeerId;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::arrivals::{Arrivals, Closing};
-use super::check::ZipCheck;
+use super::check::{Verdict, ZipCheck};
 use super::intake::Intake;
 use super::layouts::{self, LayoutError};
 use super::source::{Level, Source, SourceError, Want, Work};
@@ -23,8 +28,8 @@ use crate::domain::dirhash::H1;
 use crate::domain::manifest::{GoMod, Manifest, ManifestId, ZipRef};
 use crate::domain::module::ModuleVersion;
 use crate::domain::recipe::{Layout, MAX_PAGE};
-use crate::store::Held;
-use crate::transfer::{FetchError, Fetcher};
+use crate::store::{Accepted, Held};
+use crate::transfer::{FetchError, FetchReport, Fetcher};
 use crate::verified::{VerifiedBlob, VerifiedManifest};
 
 /// Verified blobs between the network and the store: 1 MiB each at most.
@@ -36,6 +41,9 @@ const LEAST_BATCH: usize = 1 << 20;
 /// Zips that are hashed while they come in. Each holds up to five threads for as long as its peers take, and blocking threads
 /// are needed elsewhere; a zip beyond it is hashed when it is all here.
 const EARLY_CHECKS: usize = 4;
+/// Manifests of one version that are tried for one request, as each may cost a whole zip: the one of the catalog, and
+/// one each of three peers.
+const MANIFESTS_TRIED: usize = 4;
 
 /// The swarm as a source.
 pub struct FromPeers {
@@ -51,29 +59,54 @@ impl FromPeers {
     }
 
     async fn fetch(&self, want: &Want, intake: &Intake) -> Result<(), SourceError> {
-        let held = match known(&want.module, intake).await? {
-            Some(held) if serves(&held, want.level) => held,
-            _ => self.ask_around(want, intake).await?,
-        };
+        let mut doubted = Vec::new();
+        let mut forged = None;
+        for _ in 0..MANIFESTS_TRIED {
+            let (held, from) = match (known(&want.module, intake).await?, &forged) {
+                (Some(held), _) if serves(&held, want.level) => (held, None),
+                (_, None) => self.ask_around(want, &doubted, intake).await?,
+                // What was found wrong before is the graver news.
+                (_, Some(_)) => match self.ask_around(want, &doubted, intake).await {
+                    Ok(another) => another,
+                    Err(_) => break,
+                },
+            };
+            match self.fetch_as(want, &held, intake).await {
+                Err(SourceError::Forged(why)) if is_withdrawn(&held, intake).await? => forged = Some(why),
+                other => return other,
+            }
+            doubted.extend(from);
+        }
+        Err(SourceError::Forged(forged.unwrap_or_else(|| format!("no peer has {} as it should be", want.module))))
+    }
+
+    /// Brings what a manifest of the catalog names. When that turns out to be wrong, the manifest is withdrawn.
+    async fn fetch_as(&self, want: &Want, held: &Held, intake: &Intake) -> Result<(), SourceError> {
         check_expected(want, &held.manifest)?;
         self.fetch_go_mod(&held.manifest, intake).await?;
         match (&held.manifest.zip, want.level) {
-            (Some(zip), Level::Zip) => self.fetch_zip(&held, zip, intake).await,
+            (Some(zip), Level::Zip) => self.fetch_zip(held, zip, intake).await,
             _ => Ok(()),
         }
     }
 
-    /// Asks every connected peer for the manifest of a version that the catalog does not have, or has without its zip.
-    async fn ask_around(&self, want: &Want, intake: &Intake) -> Result<Held, SourceError> {
+    /// Asks every connected peer for the manifest of a version that the catalog does not have, or has without its zip. What
+    /// `doubted` peers have is not taken. Gives the manifest, and the peer that it came from.
+    async fn ask_around(
+        &self,
+        want: &Want,
+        doubted: &[PeerId],
+        intake: &Intake,
+    ) -> Result<(Held, Option<PeerId>), SourceError> {
         let asked = self.fetcher.lookup(&want.module).await;
-        let mut refused = None;
-        for (peer, envelope) in asked.found {
+        let (mut refused, mut from) = (None, None);
+        for (peer, envelope) in asked.found.into_iter().filter(|(peer, _)| !doubted.contains(peer)) {
             match VerifiedManifest::check(envelope, intake.trust()) {
-                Ok(manifest) if manifest.manifest().module == want.module => {
-                    if let Err(error) = intake.accept(manifest).await {
-                        tracing::warn!(%peer, module = %want.module, %error, "manifest refused");
-                    }
-                }
+                Ok(manifest) if manifest.manifest().module == want.module => match intake.accept(manifest).await {
+                    Ok(Accepted::New | Accepted::Replaced { .. }) => from = Some(peer),
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(%peer, module = %want.module, %error, "manifest refused"),
+                },
                 Ok(_) => self.fetcher.blame(peer, &"it answered a lookup with another module"),
                 Err(error) => {
                     self.fetcher.blame(peer, &error);
@@ -82,7 +115,7 @@ impl FromPeers {
             }
         }
         match known(&want.module, intake).await? {
-            Some(held) if serves(&held, want.level) => Ok(held),
+            Some(held) if serves(&held, want.level) => Ok((held, from)),
             Some(_) => Err(SourceError::Failed(format!(
                 "this site has only the go.mod of {}, not its zip: seed it on a node that has an upstream",
                 want.module
@@ -99,14 +132,15 @@ impl FromPeers {
         let GoMod::Blobs { ids, .. } = &manifest.go_mod else { return Ok(()) };
         let wants = ids.iter().map(|id| (*id, at_most(MAX_BLOB))).collect();
         let wants = missing(wants, intake).await?;
-        self.bring(&manifest.module, wants, None, intake).await?;
+        let senders = self.bring(&manifest.module, wants, None, intake).await?;
         let ids = ids.clone();
         let blobs = intake.blocking(move |store| store.get_many(&ids)).await?;
         let bytes: Vec<u8> = blobs.into_iter().flatten().flatten().collect();
         if H1::of_go_mod(&bytes) == manifest.go_mod_h1 {
             return Ok(());
         }
-        let why = format!("the go.mod of {} does not have the hash of its manifest", manifest.module);
+        let (module, senders) = (&manifest.module, told(&senders));
+        let why = format!("the go.mod of {module} that {senders} sent does not have the hash of its manifest");
         intake.withdraw(manifest.id(), &why).await?;
         Err(SourceError::Forged(why))
     }
@@ -115,11 +149,12 @@ impl FromPeers {
         let module = &held.manifest.module;
         // A page's length is not known before it is here.
         let pages = zip.pages.iter().map(|id| (*id, at_most(MAX_PAGE))).collect();
-        self.bring(module, missing(pages, intake).await?, None, intake).await?;
+        let mut senders = self.bring(module, missing(pages, intake).await?, None, intake).await?;
         let layout = match layouts::load(module, zip, intake).await {
             Ok(layout) => Arc::new(layout),
             Err(LayoutError::Local(error)) => return Err(error),
             Err(LayoutError::Unusable(why)) => {
+                let why = format!("{why} ({} sent it)", told(&senders));
                 intake.withdraw(held.id, &why).await?;
                 return Err(SourceError::Forged(why));
             }
@@ -127,37 +162,39 @@ impl FromPeers {
         let chunks = missing(chunks_of(&layout), intake).await?;
         let check = match Arc::clone(&self.early_checks).try_acquire_owned() {
             Err(_) => {
-                self.bring(module, chunks, None, intake).await?;
-                ZipCheck::start(ZipBody::new(intake.store().clone(), layout, zip.blake3), zip.h1, None)
+                senders.extend(self.bring(module, chunks, None, intake).await?);
+                ZipCheck::start(module, ZipBody::new(intake.store().clone(), layout, zip.blake3), zip.h1, None)
             }
             Ok(permit) => {
                 let arrivals = Arc::new(Arrivals::new(chunks.iter().map(|(id, _)| *id).collect()));
                 let body = ZipBody::arriving(intake.store().clone(), layout, zip.blake3, Arc::clone(&arrivals));
-                let check = ZipCheck::start(body, zip.h1, Some(permit));
+                let check = ZipCheck::start(module, body, zip.h1, Some(permit));
                 let _closing = Closing(&arrivals);
-                self.bring(module, chunks, Some(&arrivals), intake).await?;
+                senders.extend(self.bring(module, chunks, Some(&arrivals), intake).await?);
                 check
             }
         };
-        conclude(held.id, module, check, intake).await
+        conclude(held.id, module, check, &senders, intake).await
     }
 
-    /// Brings `wants`; everything that lands is stored, so that an interrupted fetch goes on where it was.
+    /// Brings `wants`; everything that lands is stored, so that an interrupted fetch goes on where it was. Gives those who
+    /// sent something.
     async fn bring(
         &self,
         module: &ModuleVersion,
         wants: Vec<(BlobId, u32)>,
         arrivals: Option<&Arrivals>,
         intake: &Intake,
-    ) -> Result<(), SourceError> {
+    ) -> Result<BTreeSet<PeerId>, SourceError> {
         if wants.is_empty() {
-            return Ok(());
+            return Ok(BTreeSet::new());
         }
         let (sink, landed) = mpsc::channel(QUEUE);
         let storing = store_all(landed, arrivals, intake);
         let (fetched, stored) = tokio::join!(self.fetcher.fetch_blobs(wants, None, sink), storing);
         stored?;
-        fetched.map(|_| ()).map_err(|error| {
+        let brought = |report: FetchReport| report.peers.into_iter().filter(|share| share.blobs > 0);
+        fetched.map(|report| brought(report).map(|share| share.peer).collect()).map_err(|error| {
             let text = format!("{module} cannot be had from the peers now: {error}");
             match error {
                 FetchError::Forged { .. } => SourceError::Forged(text),
@@ -240,6 +277,17 @@ async fn known(module: &ModuleVersion, intake: &Intake) -> Result<Option<Held>, 
     intake.blocking(move |store| store.manifest(&module)).await
 }
 
+/// Whether a manifest is not in the catalog any more.
+async fn is_withdrawn(held: &Held, intake: &Intake) -> Result<bool, SourceError> {
+    Ok(known(&held.manifest.module, intake).await?.is_none_or(|now| now.id != held.id))
+}
+
+/// Peers for a message.
+fn told(peers: &BTreeSet<PeerId>) -> String {
+    let each: Vec<String> = peers.iter().map(|peer| format!("peer {peer}")).collect();
+    if each.is_empty() { "the peers".into() } else { each.join(" and ") }
+}
+
 fn serves(held: &Held, level: Level) -> bool {
     level == Level::GoMod || held.manifest.zip.is_some()
 }
@@ -267,8 +315,8 @@ pub(super) async fn settle(module: &ModuleVersion, intake: &Intake) -> Result<bo
         let why = format!("the recipe of {module} that a peer sent names other chunks than the zip has");
         return intake.withdraw(held.id, &why).await.map(|()| false);
     }
-    let check = ZipCheck::start(ZipBody::new(intake.store().clone(), layout, zip.blake3), zip.h1, None);
-    match conclude(held.id, module, check, intake).await {
+    let check = ZipCheck::start(module, ZipBody::new(intake.store().clone(), layout, zip.blake3), zip.h1, None);
+    match conclude(held.id, module, check, &BTreeSet::new(), intake).await {
         Ok(()) => Ok(true),
         Err(SourceError::Forged(_)) => Ok(false),
         Err(error) => Err(error),
@@ -281,11 +329,17 @@ fn chunks_of(layout: &Layout) -> Vec<(BlobId, u32)> {
 }
 
 /// Marks the version as held if the check says so, and takes its manifest back if the check says the contrary.
-async fn conclude(id: ManifestId, module: &ModuleVersion, check: ZipCheck, intake: &Intake) -> Result<(), SourceError> {
+async fn conclude(
+    id: ManifestId,
+    module: &ModuleVersion,
+    check: ZipCheck,
+    senders: &BTreeSet<PeerId>,
+    intake: &Intake,
+) -> Result<(), SourceError> {
     match check.verdict().await {
-        Ok(true) => intake.complete(id).await,
-        Ok(false) => {
-            let why = format!("the zip of {module} that the peers sent does not have the hash of its manifest");
+        Ok(Verdict::Right) => intake.complete(id).await,
+        Ok(Verdict::Wrong(how)) => {
+            let why = format!("the zip of {module} that {} sent {how}", told(senders));
             intake.withdraw(id, &why).await?;
             Err(SourceError::Forged(why))
         }

@@ -31,6 +31,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::domain::blob::BlobId;
+use crate::domain::dirhash::H1;
 use crate::domain::manifest::{GoMod, Manifest};
 use crate::domain::module::ModuleVersion;
 use crate::domain::request::{Query, Request};
@@ -221,9 +222,13 @@ impl Mirror {
             GoMod::Inline(bytes) => return Ok(Some(Bytes::copy_from_slice(bytes))),
             GoMod::Blobs { ids, .. } => ids.clone(),
         };
-        let pieces = self.inner.intake.blocking(move |store| store.get_many(&ids)).await?;
-        let pieces: Option<Vec<Bytes>> = pieces.into_iter().collect();
-        Ok(pieces.map(|pieces| pieces.concat().into()))
+        let h1 = manifest.go_mod_h1;
+        // A manifest may name any blobs that happen to be here, before they were ever looked at as its go.mod.
+        let read = self.inner.intake.blocking(move |store| {
+            let pieces: Option<Vec<Bytes>> = store.get_many(&ids)?.into_iter().collect();
+            Ok(pieces.map(|pieces| pieces.concat()).filter(|bytes| H1::of_go_mod(bytes) == h1))
+        });
+        Ok(read.await?.map(Bytes::from))
     }
 
     async fn known(&self, path: &crate::domain::module::ModulePath) -> Result<Vec<Known>, SourceError> {

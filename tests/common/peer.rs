@@ -1,26 +1,64 @@
 //! A peer that is no node: it speaks the real protocols and offers what a test gives it.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex};
 
+use bincode::Encode;
 use bytes::Bytes;
+use libp2p::PeerId;
 use libp2p::identity::Keypair;
 use modswarm::domain::blob::BlobId;
+use modswarm::domain::codec;
 use modswarm::domain::dirhash::H1;
-use modswarm::domain::manifest::{Envelope, GoMod, Manifest, Proof, ZipRef};
-use modswarm::domain::module::ModuleVersion;
+use modswarm::domain::manifest::{Envelope, GoMod, Manifest, ManifestId, Proof, ZipRef};
+use modswarm::domain::module::{ModulePath, ModuleVersion, Version};
 use modswarm::domain::recipe::split;
-use modswarm::swarm::{self, SwarmConfig};
-use modswarm::transfer::{self, MemoryHeld, ServeLimits, Traffic};
+use modswarm::domain::sumdb::state::StateId;
+use modswarm::swarm::{self, SwarmConfig, SwarmHandle, SwarmNews};
+use modswarm::transfer::digest::Digests;
+use modswarm::transfer::{self, Held, MemoryHeld, ServeLimits, Traffic};
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::FixtureModule;
+use super::node::WATCHDOG;
 
 /// A program that speaks the real protocols and offers what it was given.
 pub struct TestPeer {
     /// What `--peer` of a node takes.
     pub address: String,
-    held: Arc<MemoryHeld>,
+    /// Its identity.
+    pub id: PeerId,
+    held: Arc<Offers>,
+    swarm: SwarmHandle,
+    /// How many have subscribed to its announcements so far.
+    subscribed: watch::Receiver<usize>,
     _stop: DropGuard,
+}
+
+/// What it answers questions from.
+#[derive(Default)]
+struct Offers {
+    memory: MemoryHeld,
+    /// By name and key hash of the checksum database.
+    states: Mutex<HashMap<String, StateId>>,
+}
+
+/// A gossip message, as nodes encode it.
+#[derive(Encode)]
+pub enum Announcement {
+    /// An encoded envelope.
+    Envelope(Vec<u8>),
+    /// A manifest to be asked for.
+    Id(ManifestId),
+    /// A state of a checksum database.
+    Sumdb {
+        /// Name of the database and hash of its key.
+        database: String,
+        /// Which state.
+        state: StateId,
+    },
 }
 
 impl TestPeer {
@@ -34,15 +72,19 @@ impl TestPeer {
             mdns: false,
         };
         let (swarm, mut news, _) = swarm::start(config, stop.clone()).await.unwrap();
-        let held = Arc::new(MemoryHeld::new());
+        let held = Arc::new(Offers::default());
         transfer::serve(swarm.stream_control(), held.clone(), ServeLimits::default(), Traffic::new(), stop.clone())
             .unwrap();
         let address = swarm.listen_addrs()[0].to_string();
+        let (count, subscribed) = watch::channel(0);
         tokio::spawn(async move {
-            let _swarm = swarm;
-            while news.recv().await.is_some() {}
+            while let Some(news) = news.recv().await {
+                if let SwarmNews::Subscribed(_) = news {
+                    count.send_modify(|count| *count += 1);
+                }
+            }
         });
-        Self { address, held, _stop: stop.drop_guard() }
+        Self { address, id: swarm.local_peer_id(), held, swarm, subscribed, _stop: stop.drop_guard() }
     }
 
     /// Offers `module` with the blobs of its zip, after `lie` has had its way with the manifest.
@@ -52,27 +94,87 @@ impl TestPeer {
 
     /// Offers `module` as [`TestPeer::offer`] does, but holds only those of its blobs that `has` names, by their place.
     pub fn offer_some(&self, module: &FixtureModule, has: impl Fn(usize) -> bool, lie: impl FnOnce(&mut Manifest)) {
+        let mut manifest = self.manifest_of(module, has);
+        lie(&mut manifest);
+        self.offer_manifest(&manifest, Proof::None);
+    }
+
+    /// The true manifest of `module`, and holds the blobs of its zip. A zip whose `h1:` cannot be computed claims one of
+    /// zeros.
+    pub fn manifest_of(&self, module: &FixtureModule, has: impl Fn(usize) -> bool) -> Manifest {
         let version = ModuleVersion::parse(&format!("{}@{}", module.path, module.version)).unwrap();
         let zip = module.zip.to_vec();
         let mut place = 0;
         let done = split(&version, &zip, &mut |_: BlobId, bytes: Vec<u8>| {
             if has(place) {
-                self.held.insert_blob(bytes.into());
+                self.hold(bytes);
             }
             place += 1;
             Ok::<(), ()>(())
         })
         .unwrap();
-        let zip = ZipRef { h1: H1::of_zip(&zip).unwrap(), len: done.len, blake3: done.blake3, pages: done.pages };
-        let mut manifest = Manifest {
+        let h1 = H1::of_zip(&zip).unwrap_or(H1::from_bytes([0; 32]));
+        Manifest {
             module: version,
             info: module.info.to_vec(),
             go_mod: GoMod::Inline(module.go_mod.to_vec()),
             go_mod_h1: H1::of_go_mod(&module.go_mod),
-            zip: Some(zip),
-        };
-        lie(&mut manifest);
-        let envelope: Bytes = Envelope { manifest: manifest.encode(), proof: Proof::None }.encode().into();
-        self.held.insert_envelope(manifest.id(), &manifest.module, envelope);
+            zip: Some(ZipRef { h1, len: done.len, blake3: done.blake3, pages: done.pages }),
+        }
+    }
+
+    /// Offers a manifest, whatever is in it, and gives its encoded envelope.
+    pub fn offer_manifest(&self, manifest: &Manifest, proof: Proof) -> Bytes {
+        let envelope: Bytes = Envelope { manifest: manifest.encode(), proof }.encode().into();
+        self.held.memory.insert_envelope(manifest.id(), &manifest.module, envelope.clone());
+        envelope
+    }
+
+    /// Holds a blob.
+    pub fn hold(&self, bytes: Vec<u8>) -> BlobId {
+        self.held.memory.insert_blob(bytes.into())
+    }
+
+    /// Says that it has this state of a checksum database.
+    pub fn offer_state(&self, database: &str, state: StateId) {
+        self.held.states.lock().unwrap().insert(database.into(), state);
+    }
+
+    /// Gossips, when somebody listens.
+    pub async fn announce(&self, announcement: &Announcement) {
+        let mut subscribed = self.subscribed.clone();
+        let heard = tokio::time::timeout(WATCHDOG, subscribed.wait_for(|count| *count > 0)).await;
+        heard.expect("nobody has subscribed").unwrap();
+        self.swarm.announce(codec::encode(announcement).into()).unwrap();
+    }
+}
+
+impl Held for Offers {
+    fn blobs(&self, ids: &[BlobId], budget: usize) -> io::Result<Vec<Option<Bytes>>> {
+        self.memory.blobs(ids, budget)
+    }
+
+    fn digests(&self) -> io::Result<Digests> {
+        self.memory.digests()
+    }
+
+    fn bucket(&self, bucket: u8) -> io::Result<Vec<ManifestId>> {
+        self.memory.bucket(bucket)
+    }
+
+    fn envelopes(&self, ids: &[ManifestId], budget: usize) -> io::Result<Vec<Option<Bytes>>> {
+        self.memory.envelopes(ids, budget)
+    }
+
+    fn lookup(&self, module: &ModuleVersion) -> io::Result<Option<Bytes>> {
+        self.memory.lookup(module)
+    }
+
+    fn versions(&self, module: &ModulePath) -> io::Result<Vec<Version>> {
+        self.memory.versions(module)
+    }
+
+    fn sumdb_state(&self, database: &str) -> io::Result<Option<Bytes>> {
+        Ok(self.states.lock().unwrap().get(database).map(|state| state.encode().into()))
     }
 }

@@ -2,14 +2,14 @@
 //!
 //! The liar is a node like any other, but somebody has written into its store what it is to say.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use libp2p::PeerId;
 use libp2p::identity::Keypair;
 use modswarm::domain::blob::BlobId;
 use modswarm::domain::note::Signer;
 use modswarm::domain::sumdb::SumdbSpec;
-use modswarm::domain::sumdb::state::{State, StateId, StoredTile, encode_pages};
-use modswarm::domain::tlog::{FULL_WIDTH, Tile};
 use modswarm::mirror::databases::{Databases, Offered};
 use modswarm::store::{Store, StoreOptions};
 use modswarm::swarm::{self, SwarmConfig, SwarmNews};
@@ -21,56 +21,22 @@ use tokio_util::sync::CancellationToken;
 
 use super::Site;
 use super::common::node::{NodeOptions, TestNode};
+use super::state::Draft;
 use super::sumdb::{FixtureDb, NAME};
 
-/// A state before it is blobs, so that it can be bent.
-struct Draft {
-    announced: u64,
-    database: String,
-    head: Vec<u8>,
-    tiles: Vec<(Tile, Vec<u8>)>,
-    /// Stands for the first tile, and is not in the store.
-    lost: Option<BlobId>,
-}
-
-impl Draft {
-    /// All tiles of a database.
-    fn of(db: &FixtureDb) -> Self {
-        let size = db.size();
-        let places = (0..2).flat_map(|level| (0..8).map(move |n| (level, n)));
-        let tiles = places.filter_map(|(level, n)| Tile::new(level, n, FULL_WIDTH)?.in_tree(size));
-        Self {
-            announced: size,
-            database: db.verifier().id().to_string(),
-            head: db.note(),
-            tiles: tiles.map(|tile| (tile, db.tile(tile).unwrap())).collect(),
-            lost: None,
-        }
-    }
-
-    /// Writes it into the store of a node that is not running, as what that node has of the database `id`.
-    async fn write(self, dir: &TempDir, id: &str) {
-        let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
-        let mut blobs = Vec::new();
-        let mut blob = |bytes: Vec<u8>| -> BlobId {
-            let blob = VerifiedBlob::of(bytes.into()).unwrap();
-            let id = blob.id();
-            blobs.push(blob);
-            id
-        };
-        let mut tiles: Vec<StoredTile> =
-            self.tiles.into_iter().map(|(tile, data)| StoredTile { tile, blob: blob(data) }).collect();
-        if let Some(lost) = self.lost {
-            tiles[0].blob = lost;
-        }
-        let pages = encode_pages(tiles).into_iter().map(&mut blob).collect();
-        let state = State { database: self.database, head: self.head, old_sizes: vec![], pages };
-        let root = blob(state.encode());
-        store.put(blobs).await.unwrap();
-        let id_of_state = StateId { size: self.announced, root }.encode();
-        store.set_fact(&format!("sumdb/{id}/state"), 1, Bytes::from(id_of_state)).await.unwrap();
-        store.close().await.unwrap();
-    }
+/// Writes a state into the store of a node that is not running, as what that node has of the database `id`.
+async fn write(draft: Draft, dir: &TempDir, id: &str) {
+    let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+    let mut blobs = Vec::new();
+    let state = draft.write(|bytes| {
+        let blob = VerifiedBlob::of(bytes.into()).unwrap();
+        let id = blob.id();
+        blobs.push(blob);
+        id
+    });
+    store.put(blobs).await.unwrap();
+    store.set_fact(&format!("sumdb/{id}/state"), 1, Bytes::from(state.encode())).await.unwrap();
+    store.close().await.unwrap();
 }
 
 /// A node that says `draft`, and a place of its own from which one database looks at that.
@@ -89,7 +55,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         drop(Store::open(dir.path(), StoreOptions::default()).unwrap());
         let id = site.db.read().unwrap().verifier().id().to_string();
-        draft.write(&dir, &id).await;
+        write(draft, &dir, &id).await;
         let liar = TestNode::start_in(dir, NodeOptions::default()).await;
         let own = tempfile::tempdir().unwrap();
         let store = Store::open(own.path(), StoreOptions::default()).unwrap();
@@ -142,31 +108,11 @@ async fn a_state_that_holds_together_is_taken_from_anybody_and_only_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_with_a_lie_in_it_is_refused_and_its_sender_blamed() {
     let site = Site::start().await;
-    let good = || Draft::of(&site.db.read().unwrap());
-    let flipped = |place: usize, at: usize| {
-        let mut draft = good();
-        draft.tiles[place].1[at] ^= 1;
-        draft
-    };
-    let mut without = good();
-    without.tiles.remove(3);
-    let mut narrower = good();
-    let cut = Tile::new(0, 2, 90).unwrap();
-    narrower.tiles[2] = (cut, narrower.tiles[2].1[..cut.data_len()].to_vec());
     let stranger = FixtureDb::signed_by(Signer::from_secret(NAME, [9; 32]).unwrap());
-    let lies = [
-        ("a full tile", flipped(1, 100)),
-        ("a tile at the edge", flipped(2, 0)),
-        ("the top", flipped(3, 40)),
-        ("a tile without the one above", without),
-        ("a tile that is too narrow", narrower),
-        ("another size", Draft { announced: 7, ..good() }),
-        ("another database", Draft { database: "other.example+00000000".into(), ..good() }),
-        ("another key", Draft { head: stranger.note(), announced: 0, ..good() }),
-        ("no head", Draft { head: b"nonsense".to_vec(), ..good() }),
-    ];
+    let lies = Draft::lies(&site.db.read().unwrap(), &stranger);
     for (what, draft) in lies {
-        let forged: Vec<BlobId> = draft.tiles.iter().map(|(_, data)| BlobId::of(data)).collect();
+        let forged: BTreeSet<BlobId> = draft.tiles.iter().map(|(_, data)| BlobId::of(data)).collect();
+        let forged: Vec<BlobId> = forged.into_iter().collect();
         let bench = Bench::new(&site, draft).await;
         assert_eq!(bench.offered().await, Offered::Refused, "{what}");
         assert!(!bench.fetcher.is_banned(&bench.peer), "{what}: once may be a mistake");

@@ -1,5 +1,6 @@
 //! What has to hold for a module zip from somewhere that nobody vouches for.
 
+use std::collections::HashSet;
 use std::num::NonZero;
 
 use super::error::show;
@@ -25,7 +26,7 @@ pub struct ZipFacts {
 /// Reads all of `zip` and checks what makes it safe to hand to any unzipper as `module`.
 ///
 /// Every name starts with `module@version/`, the limits of golang.org/x/mod/zip hold, every file unpacks to what is declared
-/// for it, no two files share bytes, and local headers agree with the directory. Whether it is the *right* zip is
+/// for it, no two files share bytes or a name, and local headers agree with the directory. Whether it is the *right* zip is
 /// for the caller to say, with [`ZipFacts::h1`].
 ///
 /// # Errors
@@ -67,7 +68,12 @@ fn check_entries(module: &ModuleVersion, zip: &dyn ReadAt, archive: &Archive) ->
             None => return Err(ZipError::WrongPrefix { name: show(&entry.name), prefix }),
         }
     }
-    check_places(zip, archive)
+    check_places(zip, archive)?;
+    let mut names = HashSet::with_capacity(archive.entries().len());
+    match archive.entries().iter().find(|entry| !names.insert(entry.name.as_slice())) {
+        Some(twice) => Err(ZipError::Duplicate { name: show(&twice.name) }),
+        None => Ok(()),
+    }
 }
 
 /// Files lie one after the other, before the directory, each behind a local header that says the same as the directory.

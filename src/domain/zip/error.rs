@@ -90,6 +90,13 @@ pub enum ZipError {
         /// Which field.
         what: &'static str,
     },
+    /// Two files of one name: an `h1:` hash covers the last of them only (see [`H1::of_zip`](crate::domain::dirhash::H1::of_zip)),
+    /// so the others could hold anything.
+    #[error("the zip holds {name} more than once, and an h1: hash covers only the last of them")]
+    Duplicate {
+        /// The files' name.
+        name: String,
+    },
     /// Two files share bytes, as in a zip bomb without recursion.
     #[error("{name} overlaps {other} in the zip, as in a zip bomb")]
     Overlap {
