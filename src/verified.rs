@@ -9,7 +9,8 @@ use crate::domain::codec::CodecError;
 use crate::domain::manifest::{Envelope, Manifest, ManifestError, ManifestId, Proof};
 use crate::domain::trust::{Trust, TrustError};
 
-/// Bytes that are not what they were said to be. The one who sent them is at fault.
+/// Bytes that are not what they were said to be, or that this node does not believe. Mostly the one who sent them is at
+/// fault ([`Forged::is_fault`]).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Forged {
     /// A blob that does not hash to its name.
@@ -37,9 +38,17 @@ pub enum Forged {
         /// The id that came.
         got: ManifestId,
     },
-    /// A manifest whose proof is missing or does not hold.
+    /// A manifest whose proof is missing, does not hold, or does not count here.
     #[error("a manifest is not to be believed: {0}")]
     Unproven(#[from] TrustError),
+}
+
+impl Forged {
+    /// Whether the one who sent it is at fault, whatever rule it goes by; see [`TrustError::is_fault`].
+    #[must_use]
+    pub fn is_fault(&self) -> bool {
+        !matches!(self, Self::Unproven(why) if !why.is_fault())
+    }
 }
 
 /// A blob whose bytes hash to its name.
@@ -104,7 +113,7 @@ impl VerifiedManifest {
         Ok(Self { id: BlobId::of(&bytes), manifest, proof, envelope })
     }
 
-    /// The proof that it carries; on a node that is open to unproven manifests nobody has checked it.
+    /// The proof that it carries. Nobody has checked one of a checksum database on a node that takes what is not proven.
     #[must_use]
     pub fn proof(&self) -> &Proof {
         &self.proof

@@ -80,6 +80,9 @@ pub enum Proof {
     None,
     /// A checksum database has recorded its hashes.
     Sumdb(SumdbProof),
+    /// A publisher has signed what it says: the note of a [`Publication`](super::publication::Publication), at most
+    /// [`MAX_PUBLICATION`](super::publication::MAX_PUBLICATION) bytes.
+    Published(Vec<u8>),
 }
 
 /// A manifest on its way, in a store or on the wire: encoded manifest and proof.
@@ -208,9 +211,13 @@ impl Envelope {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::domain::note::Signer;
+    use crate::domain::publication::Publication;
     use crate::domain::tlog::Hash;
 
     fn sample() -> Manifest {
@@ -250,26 +257,28 @@ mod tests {
 
     #[test]
     fn an_envelope_with_a_proof_stays_as_it_is() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/envelope-proof-v1.bin");
-        let envelope = Envelope {
-            manifest: sample().encode(),
-            proof: Proof::Sumdb(SumdbProof {
-                database: "sum.example".into(),
-                index: 300,
-                record: b"m.example/a v1.0.0 h1:AQE=\n".to_vec(),
-                path: vec![Hash::from_bytes([5; 32]), Hash::from_bytes([6; 32])],
-                head: b"go.sum database tree\n".to_vec(),
-            }),
-        };
-        if std::env::var_os("MODSWARM_BLESS").is_some() {
-            std::fs::write(path, envelope.encode()).unwrap();
+        let recorded = Proof::Sumdb(SumdbProof {
+            database: "sum.example".into(),
+            index: 300,
+            record: b"m.example/a v1.0.0 h1:AQE=\n".to_vec(),
+            path: vec![Hash::from_bytes([5; 32]), Hash::from_bytes([6; 32])],
+            head: b"go.sum database tree\n".to_vec(),
+        });
+        let signer = Signer::from_secret("corp-team", [7; 32]).unwrap();
+        let published = Proof::Published(Publication::of(&sample()).unwrap().sign(&signer).unwrap());
+        for (name, proof) in [("envelope-proof-v1.bin", recorded), ("envelope-published-v1.bin", published)] {
+            let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden")).join(name);
+            let envelope = Envelope { manifest: sample().encode(), proof };
+            if std::env::var_os("MODSWARM_BLESS").is_some() {
+                std::fs::write(&path, envelope.encode()).unwrap();
+            }
+            let golden = std::fs::read(path).unwrap();
+            assert!(golden == envelope.encode(), "{name}: the encoding has changed: no other node could read it");
+            assert_eq!(Envelope::decode(&golden), Ok(envelope));
         }
-        let golden = std::fs::read(path).unwrap();
-        assert!(golden == envelope.encode(), "the encoding of proofs has changed: no other node could read them");
-        assert_eq!(Envelope::decode(&golden), Ok(envelope));
         let unproven = Envelope { manifest: vec![1, 2], proof: Proof::None };
         assert_eq!(unproven.encode(), [2, 1, 2, 0], "an envelope without a proof is as it always was");
-        assert_eq!(Envelope::decode(&[2, 1, 2, 2]), Err(CodecError::Malformed), "a proof of a kind that is not known");
+        assert_eq!(Envelope::decode(&[2, 1, 2, 3]), Err(CodecError::Malformed), "a proof of a kind that is not known");
     }
 
     #[test]

@@ -108,9 +108,14 @@ impl FromPeers {
                     Err(error) => tracing::warn!(%peer, module = %want.module, %error, "manifest refused"),
                 },
                 Ok(_) => self.fetcher.blame(peer, &"it answered a lookup with another module"),
-                Err(error) => {
+                Err(error) if error.is_fault() => {
                     self.fetcher.blame(peer, &error);
-                    refused = Some(format!("what peer {peer} has as {} was refused: {error}", want.module));
+                    let why = format!("what peer {peer} has as {} was refused: {error}", want.module);
+                    refused = Some(SourceError::Forged(why));
+                }
+                // An honest peer may go by another policy. That somebody lies is the graver news.
+                Err(error) => {
+                    refused.get_or_insert_with(|| SourceError::Refused(error.to_string()));
                 }
             }
         }
@@ -121,10 +126,9 @@ impl FromPeers {
                 want.module
             ))),
             // That somebody lies is no proof that nobody has it.
-            None => Err(match refused {
-                Some(why) => SourceError::Forged(why),
-                None => SourceError::Miss(format!("no node of this site has {}", want.module)),
-            }),
+            None => {
+                Err(refused.unwrap_or_else(|| SourceError::Miss(format!("no node of this site has {}", want.module))))
+            }
         }
     }
 

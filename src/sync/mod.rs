@@ -162,9 +162,13 @@ impl Sync {
     async fn take(&self, from: PeerId, envelope: Bytes) -> Verdict {
         let manifest = match VerifiedManifest::check(envelope, self.intake.trust()) {
             Ok(manifest) => manifest,
-            Err(error) => {
+            Err(error) if error.is_fault() => {
                 self.fetcher.blame(from, &error);
                 return Verdict::Reject;
+            }
+            Err(error) => {
+                tracing::debug!(peer = %from, %error, "manifest ignored");
+                return Verdict::Ignore;
             }
         };
         let module = manifest.manifest().module.clone();

@@ -3,7 +3,8 @@
 //! The door checks each manifest once, when it comes in; nothing checks again when it is served or passed on. That is
 //! right as long as the rule stays the same. So the rule by which the catalog was filled is noted in the store, and at
 //! the start of a node with another rule every manifest that would not be let in today is *set aside*: it is not
-//! in the catalog any more, neither served nor listed nor announced, until it comes in again with what the rule wants.
+//! in the catalog any more, neither served nor listed nor announced, until it comes in again with what the rule wants:
+//! from a peer whose rule has let it in, from upstream, or from its publisher.
 //! Its blobs stay, so fetching it again costs its proof and little more. A start without a change costs one look.
 
 use bytes::Bytes;
@@ -32,13 +33,12 @@ pub async fn admit(store: &Store, trust: &Trust) -> Result<usize, StoreError> {
         return Ok(0);
     }
     let mut aside = 0;
-    if !trust.is_open() {
-        for page in store.catalog_ids().chunks(PAGE) {
-            let refused = refused(store, page.to_vec(), trust).await?;
-            aside += refused.len();
-            if !refused.is_empty() {
-                store.set_aside(refused).await?;
-            }
+    // Also where no proof is wanted: what is published is taken only by who knows its publisher.
+    for page in store.catalog_ids().chunks(PAGE) {
+        let refused = refused(store, page.to_vec(), trust).await?;
+        aside += refused.len();
+        if !refused.is_empty() {
+            store.set_aside(refused).await?;
         }
     }
     store.set_fact(RULE, unix_now(), Bytes::from(rule)).await?;

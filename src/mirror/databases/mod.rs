@@ -27,6 +27,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::domain::manifest::{Envelope, Proof};
 use crate::domain::module::ModuleVersion;
 use crate::domain::note::Verifier;
+use crate::domain::site::Publishers;
 use crate::domain::sumdb::state::StateId;
 use crate::domain::sumdb::{Record, SumdbProof, SumdbSpec};
 use crate::domain::trust::Trust;
@@ -104,6 +105,13 @@ impl Databases {
         Ok(Self { all: all.into(), trust: trust.into() })
     }
 
+    /// The same, but for the modules of `publishers`: those are taken from them alone, and no database is asked for them.
+    #[must_use]
+    pub fn with_publishers(self, publishers: Publishers) -> Self {
+        let trust = Trust::clone(&self.trust).with_publishers(publishers);
+        Self { trust: trust.into(), ..self }
+    }
+
     /// Each database.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Database>> {
         self.all.iter()
@@ -152,7 +160,7 @@ impl Databases {
 fn proven_before(module: &ModuleVersion, held: &Held) -> Option<Proven> {
     match Envelope::decode(&held.envelope).ok()?.proof {
         Proof::Sumdb(proof) => read(module, proof).ok(),
-        Proof::None => None,
+        Proof::None | Proof::Published(_) => None,
     }
 }
 
