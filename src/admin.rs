@@ -16,6 +16,11 @@ pub const TOKEN_HEADER: &str = "modswarm-token";
 pub const STATUS_PATH: &str = "/-/status";
 /// `POST` [`SeedRequest`], answered by lines of [`SeedEvent`].
 pub const SEED_PATH: &str = "/-/seed";
+/// `POST` a line with a [`PublishRequest`] and behind its newline the zip, answered by [`PublishAnswer`].
+pub const PUBLISH_PATH: &str = "/-/publish";
+/// The most bytes of the line before a published zip: a `.info` and a signed note, both of 64 KiB at most and escaped
+/// as JSON strings.
+pub const MAX_PUBLISH_LINE: usize = 1 << 20;
 /// The most bytes of a request's body: go.sum files of large projects are some 200 KiB each.
 pub const MAX_BODY: usize = 64 << 20;
 
@@ -55,6 +60,11 @@ pub struct Status {
     pub store: StoreLine,
     /// Fetches under way.
     pub fetching: usize,
+    /// The checksum databases whose proofs are demanded and that are answered for, in GOSUMDB's syntax; none on a node that
+    /// takes what is not proven.
+    pub sumdb: Vec<String>,
+    /// The module prefixes that have publishers of their own in this site.
+    pub publishers: Vec<String>,
 }
 
 /// One connected peer.
@@ -130,6 +140,37 @@ pub struct MainModule {
     /// go.mod texts of local replacements, by the path as the `replace` line writes it.
     #[serde(default)]
     pub local: Vec<(String, String)>,
+}
+
+/// A module version to be published, without its zip.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishRequest {
+    /// `path@version`.
+    pub module: String,
+    /// The `.info` answer, JSON.
+    pub info: String,
+    /// The signed note of the publication.
+    pub note: String,
+    /// The verifier key that belongs to the signature, for what the node says when it does not know it.
+    pub key: String,
+}
+
+/// A module version that is published.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishAnswer {
+    /// `path@version`.
+    pub module: String,
+    /// Whether the same content was published before; nothing was changed then.
+    pub already: bool,
+    /// `h1:` of the zip, as it stands in a go.sum.
+    pub h1: String,
+    /// `h1:` of the go.mod.
+    pub go_mod_h1: String,
+    /// Length of the zip in bytes.
+    pub zip_bytes: u64,
+    /// Bytes that the store grew by.
+    pub stored_bytes: u64,
 }
 
 /// What a seed run says while it goes on, one JSON object a line.

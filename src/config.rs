@@ -3,11 +3,17 @@
 //! A flag wins over the file, the file over the default. The file is TOML with the long flags' names as keys
 //! (`_` for `-`); an unknown key is an error, since a typo in a key that nobody reads is the worst kind of default.
 
+mod site_file;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::domain::pattern::PrefixPatterns;
+pub use site_file::{SITE_FILE, SiteFile};
 
 use crate::domain::sumdb::DEFAULT_DATABASE;
 
@@ -26,16 +32,20 @@ pub const OFF: &str = "off";
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("the configuration file {} cannot be read: {source}", path.display())]
+    #[error("the {what} {} cannot be read: {source}", path.display())]
     Read {
+        /// `configuration file` or `site file`.
+        what: &'static str,
         /// Which file.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
     },
     /// The file is not TOML of the known keys.
-    #[error("the configuration file {} is not usable: line {line}: {message}", path.display())]
+    #[error("the {what} {} is not usable: line {line}: {message}", path.display())]
     Parse {
+        /// `configuration file` or `site file`.
+        what: &'static str,
         /// Which file.
         path: PathBuf,
         /// Where, counted from 1.
@@ -83,6 +93,10 @@ pub struct Raw {
     /// Checksum databases, in GOSUMDB's syntax, or `off`.
     #[serde(default)]
     pub sumdb: Vec<String>,
+    /// The site file.
+    pub site: Option<PathBuf>,
+    /// Patterns of private modules, in GOPRIVATE's syntax.
+    pub private: Option<String>,
 }
 
 /// How `up` runs: checked.
@@ -107,6 +121,10 @@ pub struct Config {
     /// Checksum databases whose proofs this node demands and serves, in GOSUMDB's syntax; with none it takes what is not
     /// proven.
     pub sumdb: Vec<String>,
+    /// What the nodes of the site have agreed on.
+    pub site: SiteFile,
+    /// Modules that no upstream and no checksum database is asked for, besides those of the site's publishers.
+    pub private: PrefixPatterns,
 }
 
 /// Where a seed fetches.
@@ -134,14 +152,7 @@ impl Raw {
     /// # Errors
     /// [`ConfigError::Read`] and [`ConfigError::Parse`].
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        // Only the message: the whole error quotes the line, and the line may hold a proxy's password.
-        toml::from_str(&text).map_err(|error: toml::de::Error| ConfigError::Parse {
-            path: path.to_owned(),
-            line: 1 + text.bytes().take(error.span().map_or(0, |span| span.start)).filter(|b| *b == b'\n').count(),
-            message: error.message().split_whitespace().collect::<Vec<_>>().join(" "),
-        })
+        Ok(read_toml("configuration file", path)?.0)
     }
 
     /// `self`, and what `self` leaves open from `file`.
@@ -158,6 +169,8 @@ impl Raw {
             no_mdns: self.no_mdns.or(file.no_mdns),
             office: self.office.or(file.office),
             sumdb: list(self.sumdb, file.sumdb),
+            site: self.site.or(file.site),
+            private: self.private.or(file.private),
         }
     }
 
@@ -175,8 +188,12 @@ impl Raw {
                 return Err(bad("--office", office, reason));
             }
         }
+        let data = data_dir(self.data)?;
+        let private = self.private.unwrap_or_default();
         Ok(Config {
-            data: data_dir(self.data)?,
+            site: SiteFile::find(self.site, &data)?,
+            private: private.parse().map_err(|why| bad("--private", &private, format!("{why}")))?,
+            data,
             http: http
                 .parse()
                 .map_err(|_| bad("--http", &http, "write an IP address and a port, as in 127.0.0.1:6637"))?,
@@ -193,6 +210,25 @@ impl Raw {
             sumdb: databases(self.sumdb)?,
         })
     }
+}
+
+/// Reads a TOML file; gives its text, too, for places in it.
+fn read_toml<T: DeserializeOwned>(what: &'static str, path: &Path) -> Result<(T, String), ConfigError> {
+    let text =
+        std::fs::read_to_string(path).map_err(|source| ConfigError::Read { what, path: path.to_owned(), source })?;
+    // Only the message: the whole error quotes the line, and the line may hold a proxy's password.
+    let read = toml::from_str(&text).map_err(|error: toml::de::Error| ConfigError::Parse {
+        what,
+        path: path.to_owned(),
+        line: line_at(&text, error.span().map_or(0, |span| span.start)),
+        message: error.message().split_whitespace().collect::<Vec<_>>().join(" "),
+    })?;
+    Ok((read, text))
+}
+
+/// The line of a byte, counted from 1.
+fn line_at(text: &str, at: usize) -> usize {
+    1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
 /// The data directory that was named, or else the user's own.

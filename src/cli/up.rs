@@ -54,6 +54,17 @@ pub(super) struct Args {
     /// nothing proves, and the go command is left alone with its go.sum.
     #[arg(long, value_name = "GOSUMDB")]
     sumdb: Vec<String>,
+    /// What the nodes of this site have agreed on: who publishes which modules [default: site.toml in the data directory].
+    ///
+    /// A TOML file, the same on all nodes and read at the start; `modswarm site key` prints what to write into it. What is
+    /// under one of its module prefixes is taken only with a publisher's signature, and never asked for elsewhere.
+    #[arg(long, value_name = "FILE")]
+    site: Option<PathBuf>,
+    /// Private modules: never ask an upstream or a checksum database for what matches.
+    ///
+    /// Patterns as in GOPRIVATE, with commas between them: *.corp.example,example.com/secret
+    #[arg(long, value_name = "PATTERNS")]
+    private: Option<String>,
     /// How old a list of versions or a "latest" may be [default: 60s].
     ///
     /// A whole number and a unit, as in 500ms, 30s, 5m, 2h or 1d. Until then the upstream is not asked again.
@@ -102,6 +113,8 @@ fn configure(args: Args) -> Result<Config, Failure> {
         no_mdns: args.no_mdns.then_some(true),
         office: args.office,
         sumdb: args.sumdb,
+        site: args.site,
+        private: args.private,
     };
     Ok(flags.or(file).check()?)
 }

@@ -20,7 +20,7 @@ use crate::config::{Config, UpstreamChoice};
 use crate::domain::sumdb::{SpecError, SumdbSpec};
 use crate::mirror::databases::{self, Databases};
 use crate::mirror::source::Source;
-use crate::mirror::{FromPeers, FromUpstream, Intake, Mirror, MirrorOptions};
+use crate::mirror::{FromPeers, FromUpstream, Intake, Mirror, MirrorOptions, Publishing};
 use crate::proxy::Proxy;
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::sumdb::ClientError;
@@ -186,6 +186,7 @@ impl Daemon {
         let (states, new_states) = mpsc::channel(NEWS);
         let seeds = upstream.as_ref().map(|(upstream, _)| upstream);
         let databases = Databases::open(&specs, &store, seeds, &states).await?;
+        let databases = databases.with_publishers(config.site.site.publishers);
         if specs.is_empty() {
             tracing::warn!("no checksum database: this node takes module versions that nothing proves");
         }
@@ -193,7 +194,7 @@ impl Daemon {
         if aside > 0 {
             tracing::warn!(
                 aside,
-                "module versions without a proof were set aside: seed them again to have them proven"
+                "module versions that the databases and publishers of now do not prove were set aside: seed or publish them again"
             );
         }
         let http = TcpListener::bind(config.http).await;
@@ -223,11 +224,13 @@ impl Daemon {
         }
         let intake = Intake::new(store.clone(), databases, Some(bell));
         let mut sources: Vec<Arc<dyn Source>> = vec![Arc::new(FromPeers::new(fetcher.clone()))];
+        let publishing = Publishing::new(intake.clone(), tmp.clone(), config.site.path);
         let upstream_text = upstream.as_ref().map(|(_, text)| text.clone());
         if let Some((upstream, _)) = upstream {
             sources.push(Arc::new(FromUpstream::new(upstream, tmp)));
         }
-        let mirror = Mirror::new(MirrorOptions { intake: intake.clone(), sources, fresh: config.fresh });
+        let (fresh, private) = (config.fresh, config.private);
+        let mirror = Mirror::new(MirrorOptions { intake: intake.clone(), sources, fresh, private });
         let syncing =
             Sync { swarm: swarm.clone(), fetcher, held, intake }.run(swarm_news, news, new_states, stop.clone());
         parts.spawn(async move {
@@ -248,6 +251,7 @@ impl Daemon {
             store: store.clone(),
             swarm: swarm.clone(),
             mirror: mirror.clone(),
+            publishing,
             stop: stop.clone(),
         };
         let proxy = Proxy::new(mirror, Arc::new(node), &token);

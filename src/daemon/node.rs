@@ -8,9 +8,10 @@ use libp2p::PeerId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{PeerLine, SeedEvent, SeedRequest, Status, StoreLine};
-use crate::mirror::Mirror;
+use crate::admin::{PeerLine, PublishAnswer, PublishRequest, SeedEvent, SeedRequest, Status, StoreLine};
 use crate::mirror::seed::SeedRun;
+use crate::mirror::source::SourceError;
+use crate::mirror::{Mirror, Publishing, Upload};
 use crate::proxy::admin::Node;
 use crate::store::Store;
 use crate::swarm::SwarmHandle;
@@ -28,6 +29,7 @@ pub(super) struct RunningNode {
     pub(super) store: Store,
     pub(super) swarm: SwarmHandle,
     pub(super) mirror: Mirror,
+    pub(super) publishing: Publishing,
     /// Ends seed runs, which are no part of the node by themselves.
     pub(super) stop: CancellationToken,
 }
@@ -35,6 +37,7 @@ pub(super) struct RunningNode {
 impl Node for RunningNode {
     fn status(&self) -> BoxFuture<'_, Status> {
         let stats = self.store.stats();
+        let trust = self.mirror.intake().trust();
         let peers = self.swarm.peers();
         let peers = peers.iter().map(|peer| PeerLine {
             id: peer.id.to_string(),
@@ -61,6 +64,8 @@ impl Node for RunningNode {
                 disk_bytes: stats.disk_bytes,
             },
             fetching: self.mirror.fetching(),
+            sumdb: trust.databases().iter().map(ToString::to_string).collect(),
+            publishers: trust.publishers().iter().map(|(prefix, _)| prefix.to_owned()).collect(),
         };
         Box::pin(std::future::ready(status))
     }
@@ -75,5 +80,9 @@ impl Node for RunningNode {
         let run = SeedRun::new(self.mirror.clone(), &request)?;
         tokio::spawn(self.stop.clone().run_until_cancelled_owned(run.run(events)));
         Ok(receiver)
+    }
+
+    fn publish(&self, request: PublishRequest, zip: Upload) -> BoxFuture<'_, Result<PublishAnswer, SourceError>> {
+        Box::pin(self.publishing.publish(request, zip))
     }
 }

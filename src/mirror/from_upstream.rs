@@ -39,8 +39,8 @@ pub struct FromUpstream {
 /// A hash that bytes must have, and who says so.
 #[derive(Clone)]
 pub(super) struct Expected {
-    h1: H1,
-    by: String,
+    pub(super) h1: H1,
+    pub(super) by: String,
 }
 
 impl FromUpstream {
@@ -169,7 +169,7 @@ impl Source for FromUpstream {
 }
 
 /// A go.mod as the manifest holds it: inline, or as blobs when it is long.
-async fn store_go_mod(bytes: Bytes, intake: &Intake) -> Result<GoMod, SourceError> {
+pub(super) async fn store_go_mod(bytes: Bytes, intake: &Intake) -> Result<GoMod, SourceError> {
     if bytes.len() <= MAX_INLINE_GO_MOD {
         return Ok(GoMod::Inline(bytes.into()));
     }
@@ -241,7 +241,7 @@ fn send(out: &mpsc::Sender<Vec<VerifiedBlob>>, batch: Vec<VerifiedBlob>) -> Resu
     out.blocking_send(batch).map_err(|_| SourceError::Local("storing a zip stopped in the middle".into()))
 }
 
-fn expect(module: &ModuleVersion, what: &str, expected: &[Expected], got: H1) -> Result<(), SourceError> {
+pub(super) fn expect(module: &ModuleVersion, what: &str, expected: &[Expected], got: H1) -> Result<(), SourceError> {
     match expected.iter().find(|expected| expected.h1 != got) {
         Some(Expected { h1, by }) => Err(SourceError::Forged(format!(
             "the {what} of {module} has the hash {got}, but {by} says {h1}: it was refused"

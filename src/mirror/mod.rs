@@ -21,6 +21,8 @@ mod layouts;
 pub mod lists;
 mod mutable;
 pub mod outcome;
+mod private;
+mod published;
 pub mod seed;
 pub mod source;
 pub mod zip_body;
@@ -34,6 +36,7 @@ use crate::domain::blob::BlobId;
 use crate::domain::dirhash::H1;
 use crate::domain::manifest::{GoMod, Manifest};
 use crate::domain::module::ModuleVersion;
+use crate::domain::pattern::PrefixPatterns;
 use crate::domain::request::{Query, Request};
 use crate::store::Held;
 use flight::Flights;
@@ -44,6 +47,7 @@ use layouts::{LayoutError, Layouts};
 use lists::Known;
 use mutable::Answers;
 use outcome::{Answer, Body, Kind, Outcome};
+pub use published::{Publishing, Upload};
 use source::{Level, Source, SourceError, Want};
 use zip_body::ZipBody;
 
@@ -64,6 +68,8 @@ pub struct MirrorOptions {
     pub sources: Vec<Arc<dyn Source>>,
     /// How old a mutable answer (list, latest, branch) may be before an upstream is asked again.
     pub fresh: Duration,
+    /// Modules that no upstream and no checksum database may hear of, besides those of the site's publishers.
+    pub private: PrefixPatterns,
 }
 
 /// The mirror; a handle that is cheap to clone.
@@ -78,6 +84,7 @@ struct Inner {
     flights: Flights<Want, Result<(), SourceError>>,
     answers: Answers,
     layouts: Layouts,
+    private: PrefixPatterns,
 }
 
 impl Mirror {
@@ -92,6 +99,7 @@ impl Mirror {
                 flights: Flights::default(),
                 answers,
                 layouts: Layouts::default(),
+                private: options.private,
             }),
         }
     }
@@ -137,6 +145,12 @@ impl Mirror {
     async fn ask_sources(&self, want: &Want) -> Result<(), SourceError> {
         let mut worst = SourceError::Miss(format!("{} is not in this site", want.module));
         for source in &self.inner.sources {
+            if source.is_upstream()
+                && let Err(private) = self.may_ask_outside(&want.module.path)
+            {
+                worst = graver(worst, private);
+                continue;
+            }
             match source.obtain(want, &self.inner.intake).await {
                 Ok(()) => {
                     match want.level {

@@ -57,7 +57,7 @@ impl Answers {
 impl Mirror {
     pub(super) async fn list(&self, path: &ModulePath, reach: Reach) -> Result<Answer, SourceError> {
         let known = self.known(path).await?;
-        let asked = self.ask_upstream(format!("list/{path}"), reach, |source| {
+        let asked = self.ask_upstream(path, format!("list/{path}"), reach, |source| {
             let path = path.clone();
             async move {
                 let versions = source.list(&path).await?;
@@ -106,6 +106,7 @@ impl Mirror {
     /// # Errors
     /// [`SourceError::Miss`] where there is no upstream, and what the upstream says.
     pub(super) async fn resolve_version(&self, path: &ModulePath, query: &str) -> Result<Version, SourceError> {
+        self.may_ask_outside(path)?;
         let upstream = self.inner.sources.iter().find(|source| source.is_upstream());
         let none = || SourceError::Miss("this node has no upstream that could resolve a query".into());
         let resolved = upstream.ok_or_else(none)?.resolve(path, query).await?;
@@ -129,7 +130,7 @@ impl Mirror {
         query: &str,
         reach: Reach,
     ) -> Result<(Bytes, Option<Duration>), SourceError> {
-        self.ask_upstream(format!("query/{path}@{query}"), reach, |source| {
+        self.ask_upstream(path, format!("query/{path}@{query}"), reach, |source| {
             let (path, query) = (path.clone(), query.to_owned());
             async move { source.resolve(&path, &query).await.map(|resolved| resolved.info) }
         })
@@ -139,6 +140,7 @@ impl Mirror {
     /// The answer to `key` that is remembered and fresh, else the upstream's, else the old one with its age.
     async fn ask_upstream<F>(
         &self,
+        path: &ModulePath,
         key: String,
         reach: Reach,
         question: impl FnOnce(std::sync::Arc<dyn Source>) -> F,
@@ -146,6 +148,7 @@ impl Mirror {
     where
         F: Future<Output = Result<Bytes, SourceError>> + Send + 'static,
     {
+        self.may_ask_outside(path)?;
         let answers = &self.inner.answers;
         let remembered = self.remembered(&key).await?;
         let age = |at: u64| Duration::from_secs(unix_now().saturating_sub(at));

@@ -13,7 +13,13 @@ use futures::stream;
 use tokio::sync::mpsc;
 
 use super::Proxy;
-use crate::admin::{MAX_BODY, SEED_PATH, STATUS_PATH, SeedEvent, SeedRequest, Status, TOKEN_HEADER};
+use super::publish::publish;
+use crate::admin::{
+    MAX_BODY, PUBLISH_PATH, PublishAnswer, PublishRequest, SEED_PATH, STATUS_PATH, SeedEvent, SeedRequest, Status,
+    TOKEN_HEADER,
+};
+use crate::mirror::Upload;
+use crate::mirror::source::SourceError;
 
 /// What the admin API needs of the node that it is part of.
 pub trait Node: Send + Sync + 'static {
@@ -25,6 +31,12 @@ pub trait Node: Send + Sync + 'static {
     /// # Errors
     /// One sentence when the run cannot be started: no upstream, or a request that cannot be read.
     fn seed(&self, request: SeedRequest) -> Result<mpsc::Receiver<SeedEvent>, String>;
+
+    /// Publishes a module version into the site.
+    ///
+    /// # Errors
+    /// As [`Publishing::publish`](crate::mirror::Publishing::publish).
+    fn publish(&self, request: PublishRequest, zip: Upload) -> BoxFuture<'_, Result<PublishAnswer, SourceError>>;
 }
 
 pub(super) fn routes() -> Router<Proxy> {
@@ -32,6 +44,7 @@ pub(super) fn routes() -> Router<Proxy> {
     Router::new()
         .route(below(STATUS_PATH), get(status))
         .route(below(SEED_PATH), post(seed))
+        .route(below(PUBLISH_PATH), post(publish))
         .layer(DefaultBodyLimit::max(MAX_BODY))
 }
 
@@ -44,8 +57,8 @@ async fn seed(
     headers: HeaderMap,
     request: Result<Json<SeedRequest>, JsonRejection>,
 ) -> Response {
-    if !proxy.knows_token(&headers) {
-        return refuse(StatusCode::FORBIDDEN, "this call needs the token from the node's data directory");
+    if let Some(refused) = proxy.lacks_token(&headers) {
+        return refused;
     }
     let request = match request {
         Ok(Json(request)) => request,
@@ -64,14 +77,17 @@ async fn seed(
     }
 }
 
-fn refuse(status: StatusCode, why: &str) -> Response {
+pub(super) fn refuse(status: StatusCode, why: &str) -> Response {
     (status, format!("{why}\n")).into_response()
 }
 
 impl Proxy {
-    /// Compares hashes of the tokens, so that the time it takes says nothing about the token.
-    fn knows_token(&self, headers: &HeaderMap) -> bool {
+    /// The answer to a call without the token. Hashes of the tokens are compared, so that the time it takes says nothing
+    /// about the token.
+    pub(super) fn lacks_token(&self, headers: &HeaderMap) -> Option<Response> {
         let given = headers.get(TOKEN_HEADER).map_or(&b""[..], |value| value.as_bytes());
-        blake3::hash(given) == blake3::hash(self.token.as_bytes())
+        let knows = blake3::hash(given) == blake3::hash(self.token.as_bytes());
+        let needs = || refuse(StatusCode::FORBIDDEN, "this call needs the token from the node's data directory");
+        (!knows).then(needs)
     }
 }

@@ -4,6 +4,7 @@
 //! (`respond`). Nothing in here fetches, stores or decides what is true.
 
 pub mod admin;
+mod publish;
 pub mod range;
 mod respond;
 

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use modswarm::admin::Status;
-use modswarm::config::{Config, UpstreamChoice};
+use modswarm::config::{Config, SITE_FILE, SiteFile, UpstreamChoice};
 use modswarm::daemon::Daemon;
+use modswarm::domain::pattern::PrefixPatterns;
+use modswarm::domain::site::{Publishers, Site};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +35,10 @@ pub struct NodeOptions {
     pub peers: Vec<String>,
     /// Checksum databases to demand proofs of, as `--sumdb` takes them.
     pub sumdb: Vec<String>,
+    /// Who publishes what.
+    pub publishers: Publishers,
+    /// Patterns of private modules.
+    pub private: PrefixPatterns,
 }
 
 impl NodeOptions {
@@ -120,6 +126,8 @@ pub fn config(data: &Path, options: &NodeOptions) -> Config {
         mdns: false,
         office: None,
         sumdb: options.sumdb.clone(),
+        site: SiteFile { path: data.join(SITE_FILE), site: Site { publishers: options.publishers.clone() } },
+        private: options.private.clone(),
     }
 }
 

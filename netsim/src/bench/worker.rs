@@ -10,8 +10,9 @@ use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
 use clap::Subcommand;
-use modswarm::config::{Config, UpstreamChoice};
+use modswarm::config::{Config, SiteFile, UpstreamChoice};
 use modswarm::daemon::Daemon;
+use modswarm::domain::pattern::PrefixPatterns;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
@@ -92,6 +93,8 @@ async fn node(args: NodeArgs, stop: CancellationToken) -> Result<(), Failure> {
         mdns: false,
         office: None,
         sumdb: Vec::new(),
+        site: SiteFile::default(),
+        private: PrefixPatterns::default(),
     };
     let daemon = Daemon::start(config, stop).await?;
     let peer = daemon.swarm_addresses().first().cloned().unwrap_or_default();

@@ -1,0 +1,216 @@
+//! What is published on this node: a publisher's zip and signature become a manifest and blobs, or nothing at all.
+//!
+//! The way in is that of everything else: the zip is checked and split as one from upstream is, and the manifest goes
+//! through the door with the publication as its proof. What is published once stays: the same content again is no error
+//! and changes nothing, other content under the same version is refused.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use tokio::io::AsyncWriteExt as _;
+use tokio::sync::Mutex;
+
+use super::from_peers::settle;
+use super::from_upstream::{Expected, expect, ingest_zip, store_go_mod};
+use super::intake::Intake;
+use super::source::SourceError;
+use crate::admin::{PublishAnswer, PublishRequest};
+use crate::domain::dirhash::H1;
+use crate::domain::manifest::{MAX_INFO, MAX_ZIP, Manifest, Proof};
+use crate::domain::module::ModuleVersion;
+use crate::domain::publication::Publication;
+use crate::domain::site::policy_line;
+use crate::domain::trust::TrustError;
+use crate::domain::zip;
+use crate::store::{FileBytes, Held};
+
+/// How long the next bytes of a zip may take: they come from a program on this machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A zip on its way to this node.
+pub type Upload = BoxStream<'static, io::Result<Bytes>>;
+
+/// Takes publications on this node.
+pub struct Publishing {
+    intake: Intake,
+    tmp: PathBuf,
+    site_file: PathBuf,
+    /// One at a time: each may take 500 MiB of `tmp`, and two of one version must not overtake each other.
+    turn: Mutex<()>,
+}
+
+/// What a publisher vouches for, checked by the rule of this node as far as it can be without the zip.
+struct Submission {
+    module: ModuleVersion,
+    info: Vec<u8>,
+    note: Vec<u8>,
+    signed: Publication,
+}
+
+impl Publishing {
+    /// Receives zips in `tmp`. `site_file` is where the publishers of this site are written down.
+    #[must_use]
+    pub fn new(intake: Intake, tmp: PathBuf, site_file: PathBuf) -> Self {
+        Self { intake, tmp, site_file, turn: Mutex::default() }
+    }
+
+    /// Publishes a module version. The upload is read to its end (or to the limit of 500 MiB) whatever is wrong with it, so that
+    /// its sender gets to hear of it.
+    ///
+    /// # Errors
+    /// [`SourceError::Refused`] when this site does not let this key publish it or has published something else under this
+    /// version, [`SourceError::Forged`] when zip, signature and claims do not belong together, and
+    /// [`SourceError::Local`], [`SourceError::Failed`] when it could not be received or stored.
+    pub async fn publish(&self, request: PublishRequest, upload: Upload) -> Result<PublishAnswer, SourceError> {
+        let _turn = self.turn.lock().await;
+        let submission = match self.read(request) {
+            Ok(submission) => submission,
+            Err(why) => {
+                let mut unused = Parts::of(upload);
+                while unused.next().await?.is_some() {}
+                return Err(why);
+            }
+        };
+        let zip = self.receive(upload).await?;
+        let before = self.intake.store().stats().disk_bytes;
+        let already = self.store(&submission, zip).await?;
+        let Submission { module, signed, .. } = submission;
+        if !already {
+            tracing::info!(%module, "published");
+        }
+        Ok(PublishAnswer {
+            module: module.to_string(),
+            already,
+            h1: signed.zip_h1.to_string(),
+            go_mod_h1: signed.go_mod_h1.to_string(),
+            zip_bytes: signed.zip_len,
+            stored_bytes: self.intake.store().stats().disk_bytes.saturating_sub(before),
+        })
+    }
+
+    fn read(&self, request: PublishRequest) -> Result<Submission, SourceError> {
+        let module = ModuleVersion::parse(&request.module).map_err(|why| SourceError::Forged(why.to_string()))?;
+        let (info, note) = (request.info.into_bytes(), request.note.into_bytes());
+        if info.len() > MAX_INFO {
+            return Err(SourceError::Forged(format!("the .info of {module} is over 64 KiB")));
+        }
+        let signed = self.intake.trust().publication(&module, &note);
+        let signed = signed.map_err(|why| self.refusal(&module, &why, &request.key))?;
+        Ok(Submission { module, info, note, signed })
+    }
+
+    /// The reason, and which line of which file would change it.
+    fn refusal(&self, module: &ModuleVersion, why: &TrustError, key: &str) -> SourceError {
+        let covering = self.intake.trust().publishers().of(&module.path);
+        let line = match (why, covering) {
+            (TrustError::NoPublisher { .. }, _) => policy_line(module.path.as_str(), &[key]),
+            (TrustError::Stranger { .. }, Some((prefix, keys))) => {
+                let keys: Vec<String> = keys.iter().map(ToString::to_string).chain([key.to_owned()]).collect();
+                policy_line(prefix, &keys)
+            }
+            _ => return SourceError::Forged(why.to_string()),
+        };
+        SourceError::Refused(format!(
+            "{why}\nthe line under [publishers] in {}, here and on the other nodes of the site, is\n{line}\n\
+             and a node reads it when it is started",
+            self.site_file.display()
+        ))
+    }
+
+    async fn receive(&self, upload: Upload) -> Result<File, SourceError> {
+        let tmp = self.tmp.clone();
+        let made = tokio::task::spawn_blocking(move || tempfile::tempfile_in(tmp)).await;
+        let made = made.map_err(io::Error::other).flatten().map_err(|error| unwritable(&error))?;
+        let mut file = tokio::fs::File::from_std(made);
+        let mut parts = Parts::of(upload);
+        while let Some(part) = parts.next().await? {
+            file.write_all(&part).await.map_err(|error| unwritable(&error))?;
+        }
+        file.flush().await.map_err(|error| unwritable(&error))?;
+        Ok(file.into_std().await)
+    }
+
+    /// Stores what was submitted. Says whether it was published before.
+    async fn store(&self, submission: &Submission, file: File) -> Result<bool, SourceError> {
+        let Submission { module, info, note, signed } = submission;
+        let intake = &self.intake;
+        let wanted = module.clone();
+        let held = intake.blocking(move |store| store.manifest(&wanted)).await?;
+        if let Some(held) = held
+            && is_published(&held, signed)?
+        {
+            return Ok(true);
+        }
+        let also = file.try_clone().map_err(|error| unwritable(&error))?;
+        let of = module.clone();
+        let go_mod = tokio::task::spawn_blocking(move || go_mod_of(&of, also)).await;
+        let go_mod = go_mod.map_err(|error| SourceError::Local(error.to_string()))??;
+        let by_signature = |h1| vec![Expected { h1, by: "its publication".into() }];
+        let go_mod_h1 = H1::of_go_mod(&go_mod);
+        expect(module, "go.mod", &by_signature(signed.go_mod_h1), go_mod_h1)?;
+        let zip = ingest_zip(module, file, by_signature(signed.zip_h1), intake).await?;
+        let go_mod = store_go_mod(go_mod.into(), intake).await?;
+        let (module, info) = (module.clone(), info.clone());
+        let manifest = Manifest { module, info, go_mod, go_mod_h1, zip: Some(zip) };
+        let proof = Proof::Published(note.clone());
+        // A manifest of the same hashes may be in the catalog, from a peer that has published them, too.
+        if !intake.publish(&manifest, proof.clone()).await? && !settle(&manifest.module, intake).await? {
+            intake.publish(&manifest, proof).await?;
+        }
+        Ok(false)
+    }
+}
+
+/// Whether exactly what is signed is in this site: the same files, perhaps with the `.info` of an earlier run.
+fn is_published(held: &Held, signed: &Publication) -> Result<bool, SourceError> {
+    let Manifest { module, go_mod_h1, zip, .. } = &*held.manifest;
+    let Some(zip) = zip else { return Ok(false) };
+    if (zip.h1, *go_mod_h1) != (signed.zip_h1, signed.go_mod_h1) {
+        return Err(SourceError::Refused(format!(
+            "{module} is published already with other content and stays as it is: publish yours as another version\n\
+             published: zip {}, go.mod {go_mod_h1}\nyours: zip {}, go.mod {}",
+            zip.h1, signed.zip_h1, signed.go_mod_h1
+        )));
+    }
+    // A zip that another node has, of these very bytes, may just as well be held here.
+    Ok(held.complete || zip.blake3 != signed.zip_blake3)
+}
+
+fn go_mod_of(module: &ModuleVersion, file: File) -> Result<Vec<u8>, SourceError> {
+    let file = FileBytes::new(file).map_err(|error| unwritable(&error))?;
+    zip::go_mod_of(module, &file)
+        .map_err(|why| SourceError::Forged(format!("the zip of {module} is not usable: {why}")))
+}
+
+/// An upload, counted.
+struct Parts {
+    upload: Upload,
+    len: u64,
+}
+
+impl Parts {
+    fn of(upload: Upload) -> Self {
+        Self { upload, len: 0 }
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, SourceError> {
+        let broken = |why: String| SourceError::Failed(format!("the zip has not arrived whole: {why}"));
+        let part = tokio::time::timeout(PATIENCE, self.upload.next()).await;
+        let part = part.map_err(|_| broken(format!("nothing came for {} s", PATIENCE.as_secs())))?;
+        let part = part.transpose().map_err(|error| broken(error.to_string()))?;
+        self.len += part.as_ref().map_or(0, |part| part.len() as u64);
+        if self.len > MAX_ZIP {
+            return Err(SourceError::Forged("the zip is over 500 MiB, the limit of the go command".into()));
+        }
+        Ok(part)
+    }
+}
+
+fn unwritable(error: &io::Error) -> SourceError {
+    SourceError::Local(format!("the zip cannot be kept on this node's disk: {error}"))
+}
