@@ -1,14 +1,23 @@
 //! The client of the running node's admin API.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures::stream;
+
 use super::Failure;
-use crate::admin::{NODE_FILE, NodeFile, SEED_PATH, STATUS_PATH, SeedRequest, Status, TOKEN_FILE, TOKEN_HEADER};
+use crate::admin::{
+    NODE_FILE, NodeFile, PUBLISH_PATH, PublishAnswer, PublishRequest, SEED_PATH, STATUS_PATH, SeedRequest, Status,
+    TOKEN_FILE, TOKEN_HEADER,
+};
 use crate::config;
 
 /// How long the node on this machine may take to answer a question.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it may take to take in 500 MiB of zip, hash and store them, behind others that are published.
+const PUBLISHING: Duration = Duration::from_secs(600);
 
 /// The running node, as its data directory says.
 pub(super) struct Client {
@@ -44,10 +53,25 @@ impl Client {
     }
 
     pub(super) async fn seed(&self, request: &SeedRequest) -> Result<reqwest::Response, Failure> {
-        let path = self.data.join(TOKEN_FILE);
-        let token = std::fs::read_to_string(&path)
-            .map_err(|error| Failure::failed(format!("the node's token {} cannot be read: {error}", path.display())))?;
-        let request = self.http.post(self.url(SEED_PATH)).header(TOKEN_HEADER, token.trim()).json(request);
+        self.send(self.change(SEED_PATH)?.json(request)).await
+    }
+
+    pub(super) async fn publish(&self, request: &PublishRequest, zip: Bytes) -> Result<PublishAnswer, Failure> {
+        let line = serde_json::to_string(request).map_err(|error| Failure::failed(error.to_string()))? + "\n";
+        let parts = stream::iter([Ok::<_, Infallible>(Bytes::from(line)), Ok(zip)]);
+        let post = self.change(PUBLISH_PATH)?.timeout(PUBLISHING).body(reqwest::Body::wrap_stream(parts));
+        self.send(post).await?.json().await.map_err(|error| self.explain(&error))
+    }
+
+    /// A call that changes something, with the token that it needs.
+    fn change(&self, path: &str) -> Result<reqwest::RequestBuilder, Failure> {
+        let file = self.data.join(TOKEN_FILE);
+        let token = std::fs::read_to_string(&file)
+            .map_err(|error| Failure::failed(format!("the node's token {} cannot be read: {error}", file.display())))?;
+        Ok(self.http.post(self.url(path)).header(TOKEN_HEADER, token.trim()))
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Failure> {
         let response = request.send().await.map_err(|error| self.explain(&error))?;
         if response.status().is_success() {
             return Ok(response);
@@ -71,7 +95,7 @@ impl Client {
         }
         let (http, pid) = (&self.node.http, self.node.pid);
         Failure::failed(if error.is_timeout() {
-            format!("the node at {http} (pid {pid}) has not answered within {} s", PATIENCE.as_secs())
+            format!("the node at {http} (pid {pid}) has not answered in time: is it busy, or its disk full?")
         } else {
             format!("what listens at {http} does not answer as a modswarm node does: is pid {pid} still running?")
         })

@@ -2,12 +2,14 @@
 
 use super::client::Client;
 use super::{DataArg, Failure, print, print_json, small_runtime};
+use crate::admin::Status;
+use crate::domain::sumdb::SumdbSpec;
 
 /// Arguments of `modswarm env`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  eval \"$(modswarm env)\"    sets GOPROXY in this shell")]
+  eval \"$(modswarm env)\"    sets GOPROXY in this shell, and what the site's policy needs besides")]
 pub(super) struct Args {
     #[command(flatten)]
     node: DataArg,
@@ -19,9 +21,80 @@ pub(super) struct Args {
 /// Prints lines for `eval "$(modswarm env)"`, or JSON.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let (_, status) = small_runtime()?.block_on(Client::connect(args.node.data.clone()))?;
+    let variables = variables(&status);
     if args.json {
-        return print_json(&serde_json::json!({ "GOPROXY": status.goproxy }));
+        let object: serde_json::Map<_, _> =
+            variables.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        return print_json(&object);
     }
-    // Quoted: an IPv6 address has brackets, which a shell takes for a pattern.
-    print(&format!("export GOPROXY='{}'\n", status.goproxy))
+    let lines = variables.iter().map(|(name, value)| format!("export {name}={}\n", quoted(value)));
+    print(&lines.collect::<String>())
+}
+
+/// The variables of the go command that have to be set, and to what.
+fn variables(status: &Status) -> Vec<(&'static str, String)> {
+    let mut variables = vec![("GOPROXY", status.goproxy.clone())];
+    if !status.publishers.is_empty() {
+        // No database knows them, and the nodes check their signatures.
+        variables.push(("GONOSUMDB", status.publishers.join(",")));
+        // A GOPRIVATE that is set would send the go command past the node.
+        variables.push(("GONOPROXY", "none".into()));
+    }
+    let own = SumdbSpec::default().verifier().to_string();
+    match status.sumdb.first() {
+        // The go command believes one database only; its own needs no mention.
+        Some(_) if status.sumdb.contains(&own) => {}
+        Some(key) => variables.push(("GOSUMDB", key.clone())),
+        None => variables.push(("GOSUMDB", "off".into())),
+    }
+    variables
+}
+
+/// As a POSIX shell takes it for one word that means itself: an IPv6 address, for one, has brackets.
+fn quoted(value: &str) -> String {
+    format!("'{}'", value.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::StoreLine;
+
+    fn told(sumdb: &[&str], publishers: &[&str]) -> Vec<(&'static str, String)> {
+        let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+        let store = StoreLine { versions: 0, zips: 0, go_mods: 0, blobs: 0, disk_bytes: 0 };
+        let status = Status {
+            version: String::new(),
+            pid: 1,
+            uptime_seconds: 0,
+            goproxy: "http://[::1]:6637".into(),
+            data: String::new(),
+            peer_id: String::new(),
+            listen: vec![],
+            upstream: None,
+            peers: vec![],
+            store,
+            fetching: 0,
+            sumdb: owned(sumdb),
+            publishers: owned(publishers),
+        };
+        variables(&status).split_off(1)
+    }
+
+    #[test]
+    fn the_go_command_is_told_what_it_would_not_do_by_itself() {
+        let own = SumdbSpec::default().verifier().to_string();
+        assert_eq!(told(&[&own], &[]), []);
+        assert_eq!(told(&["sum.example+0+x", &own], &[]), []);
+        assert_eq!(told(&[], &[]), [("GOSUMDB", "off".into())]);
+        assert_eq!(told(&["sum.example+0+x"], &[]), [("GOSUMDB", "sum.example+0+x".into())]);
+        let private = [("GONOSUMDB", "a.example,b.example/x".into()), ("GONOPROXY", "none".into())];
+        assert_eq!(told(&[&own], &["a.example", "b.example/x"]), private);
+    }
+
+    #[test]
+    fn values_are_one_word_for_a_shell() {
+        assert_eq!(quoted("http://[::1]:6637"), "'http://[::1]:6637'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
 }

@@ -8,6 +8,7 @@ mod log;
 mod seed;
 mod seed_files;
 mod signals;
+mod site;
 mod status;
 mod up;
 
@@ -47,6 +48,9 @@ enum Command {
     Status(status::Args),
     /// Print what makes the go command use the running node.
     Env(env::Args),
+    /// Make a publisher's key; show who publishes which modules.
+    #[command(subcommand)]
+    Site(site::Command),
 }
 
 /// How a command finds the running node.
@@ -111,6 +115,7 @@ pub fn main() -> ExitCode {
         Command::Seed(args) => seed::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Env(args) => env::run(&args),
+        Command::Site(command) => site::run(command),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

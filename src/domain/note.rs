@@ -33,6 +33,8 @@ pub const MAX_SIGNATURES: usize = 100;
 
 /// The algorithm byte before an Ed25519 key.
 const ED25519: u8 = 1;
+/// What a signer key starts with.
+const SECRET: &str = "PRIVATE+KEY+";
 /// What a signature line starts with.
 const SIGNATURE: &str = "\u{2014} ";
 
@@ -199,9 +201,15 @@ impl Signer {
     /// # Errors
     /// [`KeyError`] says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, KeyError> {
-        let (id, secret) = split_key(text.strip_prefix("PRIVATE+KEY+").ok_or(KeyError::Malformed)?)?;
+        let (id, secret) = split_key(text.strip_prefix(SECRET).ok_or(KeyError::Malformed)?)?;
         let signer = Self::from_secret(&id.name, ed25519_bytes(&id.name, &secret)?)?;
         if signer.verifier.id == id { Ok(signer) } else { Err(KeyError::Hash { name: id.name }) }
+    }
+
+    /// The signer key as [`Signer::parse`] reads it: the secret itself, for a file that only its owner reads.
+    #[must_use]
+    pub fn secret_key(&self) -> String {
+        format!("{SECRET}{}+{}", self.verifier.id, STANDARD.encode(tagged(self.secret.as_bytes())))
     }
 
     /// The key that checks what this one signs.

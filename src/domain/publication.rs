@@ -162,23 +162,41 @@ impl Publication {
 
     /// Whether `got` is what was signed, and if not, in what it differs.
     fn same(&self, got: &Self) -> Result<(), PublicationError> {
-        fn differ<T: PartialEq>(
-            what: &'static str,
-            (signed, got): (T, T),
-            show: impl Fn(&T) -> String,
-        ) -> Result<(), PublicationError> {
-            if signed == got {
-                return Ok(());
-            }
-            Err(PublicationError::Differs { what, signed: show(&signed), got: show(&got) })
-        }
         differ("module version", (&self.module, &got.module), ToString::to_string)?;
         differ("zip", (self.zip_h1, got.zip_h1), ToString::to_string)?;
         differ("go.mod", (self.go_mod_h1, got.go_mod_h1), ToString::to_string)?;
-        let zips = ((self.zip_blake3, self.zip_len), (got.zip_blake3, got.zip_len));
-        differ("zip", zips, |(hash, len)| format!("BLAKE3 {} of {len} bytes", hex(hash)))?;
+        self.check_zip(got.zip_blake3, got.zip_len)?;
         differ(".info", (self.info_blake3, got.info_blake3), |hash| format!("BLAKE3 {}", hex(hash)))
     }
+
+    /// Whether it is of this module version with this `.info`.
+    ///
+    /// # Errors
+    /// [`PublicationError::Differs`].
+    pub fn check_info(&self, module: &ModuleVersion, info: &[u8]) -> Result<(), PublicationError> {
+        let info_blake3 = *blake3::hash(info).as_bytes();
+        self.same(&Self { module: module.clone(), info_blake3, ..self.clone() })
+    }
+
+    /// Whether it is of a zip of this BLAKE3 and length in bytes.
+    ///
+    /// # Errors
+    /// [`PublicationError::Differs`].
+    pub fn check_zip(&self, blake3: [u8; 32], len: u64) -> Result<(), PublicationError> {
+        let zips = ((self.zip_blake3, self.zip_len), (blake3, len));
+        differ("zip", zips, |(hash, len)| format!("BLAKE3 {} of {len} bytes", hex(hash)))
+    }
+}
+
+fn differ<T: PartialEq>(
+    what: &'static str,
+    (signed, got): (T, T),
+    show: impl Fn(&T) -> String,
+) -> Result<(), PublicationError> {
+    if signed == got {
+        return Ok(());
+    }
+    Err(PublicationError::Differs { what, signed: show(&signed), got: show(&got) })
 }
 
 impl fmt::Display for Publication {

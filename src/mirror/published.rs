@@ -76,7 +76,7 @@ impl Publishing {
                 return Err(why);
             }
         };
-        let zip = self.receive(upload).await?;
+        let zip = self.receive(&submission, upload).await?;
         let before = self.intake.store().stats().disk_bytes;
         let already = self.store(&submission, zip).await?;
         let Submission { module, signed, .. } = submission;
@@ -101,6 +101,7 @@ impl Publishing {
         }
         let signed = self.intake.trust().publication(&module, &note);
         let signed = signed.map_err(|why| self.refusal(&module, &why, &request.key))?;
+        signed.check_info(&module, &info).map_err(|why| SourceError::Forged(why.to_string()))?;
         Ok(Submission { module, info, note, signed })
     }
 
@@ -122,16 +123,20 @@ impl Publishing {
         ))
     }
 
-    async fn receive(&self, upload: Upload) -> Result<File, SourceError> {
+    /// The zip in a file without a name; nothing else than the one that was signed.
+    async fn receive(&self, submission: &Submission, upload: Upload) -> Result<File, SourceError> {
         let tmp = self.tmp.clone();
         let made = tokio::task::spawn_blocking(move || tempfile::tempfile_in(tmp)).await;
         let made = made.map_err(io::Error::other).flatten().map_err(|error| unwritable(&error))?;
         let mut file = tokio::fs::File::from_std(made);
-        let mut parts = Parts::of(upload);
+        let (mut parts, mut hash) = (Parts::of(upload), blake3::Hasher::new());
         while let Some(part) = parts.next().await? {
+            hash.update(&part);
             file.write_all(&part).await.map_err(|error| unwritable(&error))?;
         }
         file.flush().await.map_err(|error| unwritable(&error))?;
+        let signed = submission.signed.check_zip(*hash.finalize().as_bytes(), parts.len);
+        signed.map_err(|why| SourceError::Forged(why.to_string()))?;
         Ok(file.into_std().await)
     }
 
@@ -191,17 +196,18 @@ fn go_mod_of(module: &ModuleVersion, file: File) -> Result<Vec<u8>, SourceError>
 struct Parts {
     upload: Upload,
     len: u64,
+    patience: Duration,
 }
 
 impl Parts {
     fn of(upload: Upload) -> Self {
-        Self { upload, len: 0 }
+        Self { upload, len: 0, patience: PATIENCE }
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, SourceError> {
         let broken = |why: String| SourceError::Failed(format!("the zip has not arrived whole: {why}"));
-        let part = tokio::time::timeout(PATIENCE, self.upload.next()).await;
-        let part = part.map_err(|_| broken(format!("nothing came for {} s", PATIENCE.as_secs())))?;
+        let part = tokio::time::timeout(self.patience, self.upload.next()).await;
+        let part = part.map_err(|_| broken(format!("nothing came for {} s", self.patience.as_secs())))?;
         let part = part.transpose().map_err(|error| broken(error.to_string()))?;
         self.len += part.as_ref().map_or(0, |part| part.len() as u64);
         if self.len > MAX_ZIP {
@@ -213,4 +219,40 @@ impl Parts {
 
 fn unwritable(error: &io::Error) -> SourceError {
     SourceError::Local(format!("the zip cannot be kept on this node's disk: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_upload_ends_at_the_limit_and_when_nothing_comes() {
+        let mebibyte = Bytes::from(vec![0; 1 << 20]);
+        let of = |count| {
+            futures::stream::repeat_with({
+                let part = mebibyte.clone();
+                move || Ok(part.clone())
+            })
+            .take(count)
+        };
+        let mut whole = Parts::of(of(500).boxed());
+        while whole.next().await.unwrap().is_some() {}
+        assert_eq!(whole.len, MAX_ZIP);
+        let more = of(500).chain(futures::stream::iter([Ok(Bytes::from_static(b"x"))]));
+        let mut over = Parts::of(more.boxed());
+        let error = loop {
+            if let Err(error) = over.next().await {
+                break error;
+            }
+        };
+        assert!(matches!(&error, SourceError::Forged(why) if why.contains("over 500 MiB")), "{error}");
+        let mut silent = Parts::of(of(1).chain(futures::stream::pending()).boxed());
+        silent.patience = Duration::ZERO;
+        silent.next().await.unwrap().unwrap();
+        let error = silent.next().await.unwrap_err();
+        assert!(matches!(&error, SourceError::Failed(why) if why.contains("nothing came for 0 s")), "{error}");
+        let mut torn = Parts::of(of(1).chain(futures::stream::iter([Err(io::Error::other("reset"))])).boxed());
+        torn.next().await.unwrap().unwrap();
+        assert!(matches!(torn.next().await.unwrap_err(), SourceError::Failed(_)));
+    }
 }

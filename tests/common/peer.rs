@@ -92,6 +92,13 @@ impl TestPeer {
         self.offer_some(module, |_| true, lie);
     }
 
+    /// Offers `module` with the proof that `prove` makes for its manifest.
+    pub fn offer_proven(&self, module: &FixtureModule, prove: impl FnOnce(&Manifest) -> Proof) {
+        let manifest = self.manifest_of(module, |_| true);
+        let proof = prove(&manifest);
+        self.offer_manifest(&manifest, proof);
+    }
+
     /// Offers `module` as [`TestPeer::offer`] does, but holds only those of its blobs that `has` names, by their place.
     pub fn offer_some(&self, module: &FixtureModule, has: impl Fn(usize) -> bool, lie: impl FnOnce(&mut Manifest)) {
         let mut manifest = self.manifest_of(module, has);

@@ -58,6 +58,7 @@ fn a_key_for_which_anybody_can_sign_is_refused() {
 fn a_signer_key_is_read_whole_or_not_at_all() {
     let signer = Signer::parse(PETER_SECRET).unwrap();
     assert_eq!(signer.verifier(), &key(PETER));
+    assert_eq!(signer.secret_key(), PETER_SECRET);
     assert_eq!(format!("{signer:?}"), "Signer(PeterNeumann+c74f20a3)");
     for at in 0..PETER_SECRET.len() {
         assert!(Signer::parse(&PETER_SECRET[..at]).is_err(), "cut at {at}");
