@@ -60,11 +60,67 @@ pub struct Status {
     pub store: StoreLine,
     /// Fetches under way.
     pub fetching: usize,
-    /// The checksum databases whose proofs are demanded and that are answered for, in GOSUMDB's syntax; none on a node that
-    /// takes what is not proven.
-    pub sumdb: Vec<String>,
+    /// Checksum databases whose proofs this node demands and serves; none: it takes what is not proven.
+    pub sumdb: Vec<SumdbLine>,
     /// The module prefixes that have publishers of their own in this site.
     pub publishers: Vec<String>,
+}
+
+/// How a checksum database stands at this node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SumdbLine {
+    /// Its name, as it stands in URLs.
+    pub name: String,
+    /// Its key, `name+hash+key`, as GOSUMDB takes it.
+    pub key: String,
+    /// Whether the question `supported` is answered with yes now: every lookup can be answered here.
+    pub supported: bool,
+    /// Why it is not.
+    pub why_not: Option<String>,
+    /// The tree head under which all lookups are answered.
+    pub head: Option<HeadLine>,
+    /// Records that are proven and answered for.
+    pub records: u64,
+    /// Records whose tiles have not come yet.
+    pub waiting: u64,
+    /// Seconds for which the first of them has waited.
+    pub waiting_seconds: u64,
+    /// Why the last attempt to get a tree head or tiles from upstream failed; gone when one succeeds.
+    pub trouble: Option<String>,
+    /// Two histories that the database has signed. There is never a good reason for one.
+    pub forks: Vec<ForkLine>,
+}
+
+/// A pinned tree head.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct HeadLine {
+    /// Which tree.
+    #[serde(flatten)]
+    pub tree: TreeLine,
+    /// Seconds since 1970 at which this node pinned it. A tree head does not say when it was made.
+    pub pinned_at: u64,
+}
+
+/// The tree of a checksum database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeLine {
+    /// Its size in records.
+    pub records: u64,
+    /// Its hash, in base64.
+    pub hash: String,
+}
+
+/// The evidence of a fork.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ForkLine {
+    /// Seconds since 1970 at which it was found.
+    pub found_at: u64,
+    /// The tree head that is believed.
+    pub older: Option<TreeLine>,
+    /// The one that does not continue it.
+    pub newer: Option<TreeLine>,
+    /// Both signed heads and the proof, to be published.
+    pub report: String,
 }
 
 /// One connected peer.
@@ -110,6 +166,9 @@ pub struct SeedRequest {
     /// `module@query` each.
     #[serde(default)]
     pub queries: Vec<String>,
+    /// `go1.26.1.linux-amd64` each.
+    #[serde(default)]
+    pub toolchains: Vec<String>,
 }
 
 /// One main module, or the several of a workspace.

@@ -2,7 +2,6 @@
 
 use super::client::Client;
 use super::{DataArg, Failure, print, print_json, small_runtime};
-use crate::admin::Status;
 use crate::domain::sumdb::SumdbSpec;
 
 /// Arguments of `modswarm env`.
@@ -21,7 +20,8 @@ pub(super) struct Args {
 /// Prints lines for `eval "$(modswarm env)"`, or JSON.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let (_, status) = small_runtime()?.block_on(Client::connect(args.node.data.clone()))?;
-    let variables = variables(&status);
+    let databases: Vec<String> = status.sumdb.into_iter().map(|database| database.key).collect();
+    let variables = variables(status.goproxy, &databases, &status.publishers);
     if args.json {
         let object: serde_json::Map<_, _> =
             variables.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
@@ -31,19 +31,19 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     print(&lines.collect::<String>())
 }
 
-/// The variables of the go command that have to be set, and to what.
-fn variables(status: &Status) -> Vec<(&'static str, String)> {
-    let mut variables = vec![("GOPROXY", status.goproxy.clone())];
-    if !status.publishers.is_empty() {
+/// The variables of the go command that have to be set, and to what. `databases` are keys of checksum databases.
+fn variables(goproxy: String, databases: &[String], publishers: &[String]) -> Vec<(&'static str, String)> {
+    let mut variables = vec![("GOPROXY", goproxy)];
+    if !publishers.is_empty() {
         // No database knows them, and the nodes check their signatures.
-        variables.push(("GONOSUMDB", status.publishers.join(",")));
+        variables.push(("GONOSUMDB", publishers.join(",")));
         // A GOPRIVATE that is set would send the go command past the node.
         variables.push(("GONOPROXY", "none".into()));
     }
     let own = SumdbSpec::default().verifier().to_string();
-    match status.sumdb.first() {
+    match databases.first() {
         // The go command believes one database only; its own needs no mention.
-        Some(_) if status.sumdb.contains(&own) => {}
+        Some(_) if databases.contains(&own) => {}
         Some(key) => variables.push(("GOSUMDB", key.clone())),
         None => variables.push(("GOSUMDB", "off".into())),
     }
@@ -58,27 +58,10 @@ fn quoted(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::StoreLine;
 
-    fn told(sumdb: &[&str], publishers: &[&str]) -> Vec<(&'static str, String)> {
-        let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
-        let store = StoreLine { versions: 0, zips: 0, go_mods: 0, blobs: 0, disk_bytes: 0 };
-        let status = Status {
-            version: String::new(),
-            pid: 1,
-            uptime_seconds: 0,
-            goproxy: "http://[::1]:6637".into(),
-            data: String::new(),
-            peer_id: String::new(),
-            listen: vec![],
-            upstream: None,
-            peers: vec![],
-            store,
-            fetching: 0,
-            sumdb: owned(sumdb),
-            publishers: owned(publishers),
-        };
-        variables(&status).split_off(1)
+    fn told(databases: &[&str], publishers: &[&str]) -> Vec<(&'static str, String)> {
+        let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        variables("http://[::1]:6637".into(), &owned(databases), &owned(publishers)).split_off(1)
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod seed_files;
 mod signals;
 mod site;
 mod status;
+mod toolchains;
 mod up;
 
 use std::io::{self, Write as _};

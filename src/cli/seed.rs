@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::client::Client;
 use super::signals::Signals;
-use super::{DataArg, Failure, bytes_for_people, print, print_json, seed_files, small_runtime};
+use super::{DataArg, Failure, bytes_for_people, print, print_json, seed_files, small_runtime, toolchains};
 use crate::admin::{SeedEvent, SeedSummary};
 
 /// How often progress is written to something that is no terminal.
@@ -16,15 +16,26 @@ const LINE_EVERY: Duration = Duration::from_secs(1);
 /// The longest event line that is read from the node.
 const MAX_LINE: usize = 1 << 20;
 
+/// What is said of toolchains on a node that proves nothing. The go command wants their proof even with GOSUMDB=off
+/// (cmd/go/internal/modfetch, `useSumDB`).
+const UNPROVEN_TOOLCHAINS: &str = "modswarm: this node runs with --sumdb off: the go command takes a toolchain only with the \
+    checksum database's proof, so its users must reach that database themselves";
+
 /// Arguments of `modswarm seed`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   modswarm seed .                                the module or the workspace in this directory
   modswarm seed app/go.mod tools/go.sum          several; a go.sum alone says exactly what
-  modswarm seed example.com/cmd/tool@latest      a module, and what it requires")]
+  modswarm seed example.com/cmd/tool@latest      a module, and what it requires
+  modswarm seed toolchain go1.26.1               Go itself, for this machine's platform
+  modswarm seed toolchain go1.26.1 linux/amd64 windows/amd64 darwin/arm64
+
+A build brings no toolchain, as only you know the platforms: where machines may have a Go that is
+older than the `go` or `toolchain` line of a go.mod, seed that release, too.")]
 pub(super) struct Args {
-    /// go.mod, go.sum or go.work files, directories with one, or module@query.
+    /// go.mod, go.sum or go.work files, directories with one, or module@query; or `toolchain` first, then versions of Go
+    /// and platforms.
     #[arg(required = true, value_name = "WHAT")]
     what: Vec<String>,
     #[command(flatten)]
@@ -36,9 +47,15 @@ pub(super) struct Args {
 
 /// Sends what is wanted to the running node and shows how it goes.
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let request = seed_files::read(&args.what)?;
+    let request = match args.what.split_first() {
+        Some((first, words)) if first == toolchains::WORD => toolchains::read(words)?,
+        _ => seed_files::read(&args.what)?,
+    };
     small_runtime()?.block_on(async {
-        let (client, _) = Client::connect(args.node.data.clone()).await?;
+        let (client, status) = Client::connect(args.node.data.clone()).await?;
+        if !request.toolchains.is_empty() && status.sumdb.is_empty() {
+            writeln!(std::io::stderr(), "{UNPROVEN_TOOLCHAINS}")?;
+        }
         // Before the request goes out: from then on there is a run that a signal must not be thought to end.
         let mut signals = Signals::listen()?;
         let response = client.seed(&request).await?;

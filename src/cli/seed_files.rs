@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::Failure;
+use super::{Failure, toolchains};
 use crate::admin::{Build, MainModule, SeedRequest};
 use crate::domain::gomod::{GoMod, GoWork, Replace, Replacement};
 use crate::domain::module::ModulePath;
@@ -38,10 +38,18 @@ pub(super) fn read(arguments: &[String]) -> Result<SeedRequest, Failure> {
 /// a mistake in the command line, and said without asking a node.
 fn query(argument: &str, name: &str) -> Result<String, Failure> {
     let Some((path, query)) = argument.split_once('@').filter(|_| !argument.starts_with(['.', '/'])) else {
+        if let Some(toolchain) = toolchains::meant(argument) {
+            return Err(Failure::usage(format!(
+                "there is no file or directory {argument}; the toolchain is `{toolchain}`"
+            )));
+        }
         let module = ModulePath::parse(argument).is_ok() && !["go.mod", "go.sum", "go.work"].contains(&name);
         let hint = if module { format!("; the module of that name is {argument}@latest") } else { String::new() };
         return Err(Failure::usage(format!("there is no file or directory {argument}{hint}")));
     };
+    if let Some(toolchain) = toolchains::meant(argument) {
+        return Err(Failure::usage(format!("{argument} is no module: the toolchain is `{toolchain}`")));
+    }
     ModulePath::parse(path).map_err(|why| Failure::usage(why.to_string()))?;
     if query.is_empty() {
         return Err(Failure::usage(format!(

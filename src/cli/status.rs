@@ -1,11 +1,12 @@
 //! `modswarm status`: how the running node is.
 
-use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use indicatif::HumanDuration;
 
 use super::client::Client;
 use super::{DataArg, Failure, bytes_for_people, print, print_json, small_runtime};
-use crate::admin::Status;
+use crate::admin::{ForkLine, HeadLine, Status, SumdbLine, TreeLine};
 
 /// Arguments of `modswarm status`.
 #[derive(Debug, clap::Args)]
@@ -24,35 +25,204 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 fn for_people(status: &Status) -> String {
-    let ago = |seconds| indicatif::HumanDuration(Duration::from_secs(seconds)).to_string();
-    let mut text = String::new();
-    let mut line = |name: &str, value: &str| {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "{name:<10} {value}");
-    };
-    line("node", &format!("modswarm {}, pid {}, up {}", status.version, status.pid, ago(status.uptime_seconds)));
-    line("GOPROXY", &status.goproxy);
-    line("data", &status.data);
-    line("upstream", status.upstream.as_deref().unwrap_or("none: this node has only its peers"));
+    let mut page = Page::default();
+    shout_forks(status, &mut page);
+    page.line("node", &format!("modswarm {}, pid {}, up {}", status.version, status.pid, ago(status.uptime_seconds)));
+    page.line("GOPROXY", &status.goproxy);
+    page.line("data", &status.data);
+    page.line("upstream", status.upstream.as_deref().unwrap_or("none: this node has only its peers"));
+    sumdb(status, &mut page);
     let store = &status.store;
-    line(
+    page.line(
         "modules",
         &format!("{} versions known, {} held with zip, {} with go.mod only", store.versions, store.zips, store.go_mods),
     );
-    line("store", &format!("{} blobs, {} on disk", store.blobs, bytes_for_people(store.disk_bytes)));
+    page.line("store", &format!("{} blobs, {} on disk", store.blobs, bytes_for_people(store.disk_bytes)));
     if status.fetching > 0 {
-        line("fetching", &format!("{} module versions", status.fetching));
+        page.line("fetching", &format!("{} module versions", status.fetching));
     }
-    line("peer id", &status.peer_id);
+    page.line("peer id", &status.peer_id);
     for address in &status.listen {
-        line("listening", address);
+        page.line("listening", address);
     }
-    line("peers", &if status.peers.is_empty() { "none connected".to_owned() } else { status.peers.len().to_string() });
+    let count = status.peers.len();
+    page.line("peers", &if count == 0 { "none connected".to_owned() } else { count.to_string() });
     let widest = status.peers.iter().map(|peer| peer.address.len()).max().unwrap_or_default();
     for peer in &status.peers {
         let rtt = peer.rtt_micros.map_or_else(|| "-".into(), |micros| format!("{:.1} ms", micros as f64 / 1000.0));
         let (id, address) = (&peer.id, &peer.address);
-        let _ = writeln!(text, "  {id}  {address:<widest$}  {rtt:>8}  for {}", ago(peer.connected_seconds));
+        page.raw(&format!("  {id}  {address:<widest$}  {rtt:>8}  for {}", ago(peer.connected_seconds)));
     }
-    text
+    page.0
+}
+
+/// Lines, most of them a name and a value.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn line(&mut self, name: &str, value: &str) {
+        self.raw(&format!("{name:<10} {value}"));
+    }
+
+    fn raw(&mut self, line: &str) {
+        self.0.push_str(line);
+        self.0.push('\n');
+    }
+}
+
+/// `5 minutes`.
+fn ago(seconds: u64) -> HumanDuration {
+    HumanDuration(Duration::from_secs(seconds))
+}
+
+/// The same of a moment in seconds since 1970; the node's clock is this machine's.
+fn since(moment: u64) -> HumanDuration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    ago(now.saturating_sub(moment))
+}
+
+fn sumdb(status: &Status, page: &mut Page) {
+    if status.sumdb.is_empty() {
+        page.line("sumdb", "off: module versions are taken and served without any proof");
+    }
+    for database in &status.sumdb {
+        let SumdbLine { name, records, waiting, .. } = database;
+        let answers = match &database.why_not {
+            None => "lookups are answered here".to_owned(),
+            Some(why) => format!("NOT SUPPORTED now, go commands ask {name} itself: {why}"),
+        };
+        page.line("sumdb", &format!("{name}: {answers}"));
+        if let Some(HeadLine { tree, pinned_at }) = &database.head {
+            page.line("  head", &format!("{}, pinned {} ago", tree_text(tree), since(*pinned_at)));
+        }
+        let wait = match waiting {
+            0 => String::new(),
+            _ => format!(", {waiting} waiting for tiles, the first for {}", ago(database.waiting_seconds)),
+        };
+        page.line("  records", &format!("{records} proven and answered for{wait}"));
+        if let Some(trouble) = &database.trouble {
+            page.line("  trouble", trouble);
+        }
+    }
+}
+
+/// What has to be seen before all else.
+fn shout_forks(status: &Status, page: &mut Page) {
+    for database in &status.sumdb {
+        for ForkLine { found_at, older, newer, .. } in &database.forks {
+            let name = &database.name;
+            let heads = [older, newer].map(|tree| tree.as_ref().map_or_else(|| "unreadable".into(), tree_text));
+            let [older, newer] = heads;
+            page.raw(&format!(
+                "!!! THE CHECKSUM DATABASE {name} HAS FORKED: it has signed two histories that do not fit."
+            ));
+            page.raw(&format!("!!! This node keeps to   {older}"));
+            page.raw(&format!("!!! and has refused      {newer}, {} ago.", since(*found_at)));
+            page.raw(
+                "!!! Somebody may be giving this site other code than the rest of the world. Do not trust new modules",
+            );
+            page.raw("!!! before that is cleared up; the signed evidence is in `modswarm status --json`.");
+            page.raw("");
+        }
+    }
+}
+
+/// `71848828 records, 2fLpwD0uIV0S...`: the size, and enough of the hash to compare by eye.
+fn tree_text(tree: &TreeLine) -> String {
+    let hash: String = tree.hash.chars().take(12).collect();
+    format!("{} records, {hash}...", tree.records)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::StoreLine;
+
+    fn status() -> Status {
+        let store = StoreLine { versions: 3, zips: 2, go_mods: 1, blobs: 40, disk_bytes: 1 << 20 };
+        Status {
+            version: "0.1.0".into(),
+            pid: 1,
+            uptime_seconds: 7200,
+            goproxy: "http://127.0.0.1:6637".into(),
+            data: "/data".into(),
+            peer_id: "12D3".into(),
+            listen: vec!["/ip4/127.0.0.1/tcp/6638".into()],
+            upstream: None,
+            peers: Vec::new(),
+            store,
+            fetching: 0,
+            publishers: Vec::new(),
+            sumdb: Vec::new(),
+        }
+    }
+
+    fn tree(records: u64, hash: &str) -> TreeLine {
+        TreeLine { records, hash: hash.into() }
+    }
+
+    fn database() -> SumdbLine {
+        SumdbLine {
+            name: "sum.example".into(),
+            key: "sum.example+01020304".into(),
+            supported: true,
+            why_not: None,
+            head: Some(HeadLine { tree: tree(900, "AbCdEfGhIjKlMnOp="), pinned_at: 0 }),
+            records: 12,
+            waiting: 0,
+            waiting_seconds: 0,
+            trouble: None,
+            forks: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_node_that_proves_nothing_says_so() {
+        assert!(
+            for_people(&status())
+                .contains("\nsumdb      off: module versions are taken and served without any proof\n")
+        );
+    }
+
+    #[test]
+    fn a_database_is_told_with_its_head_and_its_records() {
+        let text = for_people(&Status { sumdb: vec![database()], ..status() });
+        assert!(text.contains(
+            "\nsumdb      sum.example: lookups are answered here\n  head     900 records, AbCdEfGhIjKl..., pinned "
+        ));
+        assert!(text.contains("\n  records  12 proven and answered for\n"), "{text}");
+        let late = SumdbLine {
+            supported: false,
+            why_not: Some("no peer has shown a tree head yet".into()),
+            head: None,
+            waiting: 2,
+            waiting_seconds: 65,
+            trouble: Some("the upstream is away".into()),
+            ..database()
+        };
+        let text = for_people(&Status { sumdb: vec![late], ..status() });
+        for words in [
+            "NOT SUPPORTED now, go commands ask sum.example itself: no peer has shown a tree head yet\n  records",
+            "answered for, 2 waiting for tiles, the first for 65 seconds",
+            "  trouble  the upstream is away",
+        ] {
+            assert!(text.contains(words), "{words:?} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn a_fork_comes_before_all_else() {
+        let fork = ForkLine {
+            found_at: 0,
+            older: Some(tree(900, "AbCdEfGhIjKlMnOp=")),
+            newer: Some(tree(901, "ZyXwVuTsRqPoNmLk=")),
+            report: "evidence".into(),
+        };
+        let text = for_people(&Status { sumdb: vec![SumdbLine { forks: vec![fork], ..database() }], ..status() });
+        assert!(text.starts_with("!!! THE CHECKSUM DATABASE sum.example HAS FORKED"), "{text}");
+        for words in ["900 records, AbCdEfGhIjKl...", "901 records, ZyXwVuTsRqPo...", "status --json"] {
+            assert!(text.contains(words), "{words:?} is not in {text}");
+        }
+    }
 }

@@ -34,8 +34,8 @@ pub(super) struct RunningNode {
     pub(super) stop: CancellationToken,
 }
 
-impl Node for RunningNode {
-    fn status(&self) -> BoxFuture<'_, Status> {
+impl RunningNode {
+    async fn now(&self) -> Status {
         let stats = self.store.stats();
         let trust = self.mirror.intake().trust();
         let peers = self.swarm.peers();
@@ -46,7 +46,8 @@ impl Node for RunningNode {
             rtt_micros: peer.rtt.and_then(|rtt| u64::try_from(rtt.as_micros()).ok()),
             agent: peer.agent.clone(),
         });
-        let status = Status {
+        let sumdb = self.mirror.intake().databases().status().await;
+        Status {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
             uptime_seconds: self.started.elapsed().as_secs(),
@@ -64,10 +65,15 @@ impl Node for RunningNode {
                 disk_bytes: stats.disk_bytes,
             },
             fetching: self.mirror.fetching(),
-            sumdb: trust.databases().iter().map(ToString::to_string).collect(),
+            sumdb,
             publishers: trust.publishers().iter().map(|(prefix, _)| prefix.to_owned()).collect(),
-        };
-        Box::pin(std::future::ready(status))
+        }
+    }
+}
+
+impl Node for RunningNode {
+    fn status(&self) -> BoxFuture<'_, Status> {
+        Box::pin(self.now())
     }
 
     fn seed(&self, request: SeedRequest) -> Result<mpsc::Receiver<SeedEvent>, String> {

@@ -20,5 +20,6 @@ pub mod request;
 pub mod site;
 pub mod sumdb;
 pub mod tlog;
+pub mod toolchain;
 pub mod trust;
 pub mod zip;

@@ -28,6 +28,12 @@ async fn what_clap_refuses_ends_with_2_and_a_suggestion() {
         (&["up", "--data"], &["--data"]),
         (&["up", "--log", "xml"], &["invalid value 'xml'", "text, json"]),
         (&["seed"], &["<WHAT>..."]),
+        (&["seed", "toolchain"], &["no toolchain version", "go1.26.1"]),
+        (&["seed", "toolchain", "1.26.1"], &["\"1.26.1\"", "write go1.26.1"]),
+        (&["seed", "toolchain", "go1.26.1", "linux-amd64"], &["\"linux-amd64\"", "write linux/amd64"]),
+        (&["seed", "toolchain", "go1.26.1", "lunix/amd64"], &["\"lunix/amd64\"", "go tool dist list"]),
+        (&["seed", "toolchain@go1.26.1"], &["modswarm seed toolchain go1.26.1"]),
+        (&["seed", "go1.26.1"], &["modswarm seed toolchain go1.26.1"]),
         (&["status", "extra"], &["unexpected argument 'extra'"]),
     ] {
         assert_fails(&run(args).await, 2, words);

@@ -9,15 +9,21 @@ use super::common::node::{NodeOptions, TestNode};
 use super::file;
 
 /// Whether there is a go command. Without one the test has nothing to say, except where it must not be skipped.
-fn has_go() -> bool {
+pub(crate) fn has_go() -> bool {
     let found = Command::new("go").arg("version").output().is_ok_and(|output| output.status.success());
     assert!(found || std::env::var_os("CI").is_none(), "CI has no go command");
     found
 }
 
 /// Runs the go command in `project` with no module, no go.sum and no proxy but the node. What it has compiled of the
-/// standard library is kept from run to run: it proves nothing, and takes longer than all else.
-fn go(project: &Path, home: &Path, goproxy: &str, gosumdb: &str, args: &[&str]) -> Result<String, String> {
+/// standard library is kept from run to run: it proves nothing, and takes longer than all else. `env` wins over the rest.
+pub(crate) fn go(
+    project: &Path,
+    home: &Path,
+    goproxy: &str,
+    env: &[(&str, &str)],
+    args: &[&str],
+) -> Result<String, String> {
     let mut command = Command::new("go");
     command.args(args).current_dir(project).env_clear();
     for name in ["PATH", "SYSTEMROOT", "TMPDIR"] {
@@ -31,9 +37,11 @@ fn go(project: &Path, home: &Path, goproxy: &str, gosumdb: &str, args: &[&str]) 
         .env("GOMODCACHE", home.join("gomodcache"))
         .env("GOCACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("gocache"))
         .env("GOPROXY", goproxy)
-        .env("GOSUMDB", gosumdb)
         .env("GOFLAGS", "-mod=mod -modcacherw")
         .env("GOTOOLCHAIN", "local")
+        .env("GOENV", "off")
+        .env("NO_PROXY", "*")
+        .envs(env.iter().copied())
         .output()
         .unwrap();
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -75,7 +83,7 @@ async fn the_go_command_builds_with_gosumdb_on_where_no_database_can_be_reached(
     project(&app);
     let goproxy = node.goproxy.clone();
     let said = tokio::task::spawn_blocking(move || {
-        let go = |args: &[&str]| go(&app, &home, &goproxy, &key, args);
+        let go = |args: &[&str]| go(&app, &home, &goproxy, &[("GOSUMDB", &key)], args);
         go(&["mod", "download", "all"])?;
         go(&["build", "./..."])?;
         let verified = go(&["mod", "verify"])?;
@@ -108,7 +116,7 @@ async fn the_go_command_sees_that_a_node_changed_something() {
     project(&app);
     let gosumdb = format!("{} {}/sumdb/{}", site.key(), site.upstream.url(), super::sumdb::NAME);
     let goproxy = open.goproxy.clone();
-    let said = tokio::task::spawn_blocking(move || go(&app, &home, &goproxy, &gosumdb, &["build", "./..."]));
-    let said = said.await.unwrap().unwrap_err();
+    let building = move || go(&app, &home, &goproxy, &[("GOSUMDB", &gosumdb)], &["build", "./..."]);
+    let said = tokio::task::spawn_blocking(building).await.unwrap().unwrap_err();
     assert!(said.contains("SECURITY ERROR"), "{said}");
 }

@@ -18,6 +18,8 @@ mod go;
 mod offers;
 mod proofs;
 mod serving;
+#[cfg(unix)]
+mod toolchain;
 mod travel;
 
 pub(crate) use site::{Site, file, mount, record};

@@ -62,7 +62,9 @@ impl Database {
         match &self.client {
             None => self.admit(),
             Some(client) => {
-                if let Err(error) = self.pin_upstream(client, &mut turn).await {
+                let pinned = self.pin_upstream(client, &mut turn).await;
+                self.note_trouble(pinned.as_ref().err().map(ToString::to_string));
+                if let Err(error) = pinned {
                     if let ClientError::Fork(fork) = &error {
                         self.shelf.keep_evidence(fork).await;
                     }
@@ -75,7 +77,7 @@ impl Database {
 
     /// Brings all tiles that the waiting records need and pins a head that has them.
     async fn pin_upstream(&self, client: &Client<UpstreamOps>, turn: &mut Turn) -> Result<(), ClientError> {
-        let waiting = self.records().waiting.clone();
+        let waiting: BTreeSet<u64> = self.records().waiting.keys().copied().collect();
         let pinned = self.pinned();
         let helped: BTreeSet<u64> = self.server().old_sizes().collect();
         if waiting.is_empty() && pinned.is_some() && turn.heard.is_subset(&helped) {

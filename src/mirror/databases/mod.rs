@@ -19,8 +19,10 @@ mod offer;
 mod ops;
 mod pinned;
 mod shelf;
+mod status;
 
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio::sync::{Notify, mpsc, watch};
 
@@ -65,6 +67,10 @@ pub struct Database {
     /// What is answered. It is changed only by the one who has the turn.
     server: RwLock<Server>,
     records: Mutex<Records>,
+    /// Seconds since 1970.
+    pinned_at: AtomicU64,
+    /// Why the last attempt to pin with the upstream's help failed.
+    trouble: Mutex<Option<String>>,
     turn: tokio::sync::Mutex<Turn>,
     /// Held while the offer of a peer is looked at; nothing else waits for it.
     offers: tokio::sync::Mutex<Seen>,
@@ -99,6 +105,7 @@ impl Databases {
         for spec in specs {
             let database = Database::open(spec, store, upstream, news.clone()).await?;
             database.restore().await;
+            database.recall_forks().await;
             all.push(Arc::new(database));
         }
         let trust = Trust::sumdb(specs.iter().map(|spec| spec.verifier().clone()).collect());
@@ -192,6 +199,8 @@ impl Database {
             client,
             server: RwLock::default(),
             records: Mutex::default(),
+            pinned_at: AtomicU64::new(0),
+            trouble: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             offers: tokio::sync::Mutex::default(),
             moved: watch::Sender::new(0),
@@ -227,6 +236,14 @@ impl Database {
             Ok(proof) => Ok(proof),
             Err(error) => Err(self.give_up(error).await),
         }
+    }
+
+    fn note_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What a client's error means here; the evidence of a fork is kept.

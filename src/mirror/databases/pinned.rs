@@ -7,9 +7,10 @@
 //!
 //! The state is the durable form: its root is a fact that is set before the server answers by it.
 
-use std::collections::BTreeSet;
-use std::sync::PoisonError;
-use std::sync::{MutexGuard, RwLockReadGuard};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::sync::{MutexGuard, PoisonError, RwLockReadGuard};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -31,7 +32,24 @@ use crate::verified::VerifiedBlob;
 #[derive(Default)]
 pub(super) struct Records {
     pub(super) admitted: BTreeSet<u64>,
-    pub(super) waiting: BTreeSet<u64>,
+    /// With the time since when each waits.
+    pub(super) waiting: BTreeMap<u64, Instant>,
+}
+
+impl Records {
+    /// Takes a record on, and says whether it is news.
+    fn wait(&mut self, id: u64) -> bool {
+        !self.admitted.contains(&id) && {
+            let known = self.waiting.len();
+            self.waiting.entry(id).or_insert_with(Instant::now);
+            self.waiting.len() > known
+        }
+    }
+
+    fn admit(&mut self, id: u64) {
+        self.waiting.remove(&id);
+        self.admitted.insert(id);
+    }
 }
 
 /// What only the one may touch who changes the server.
@@ -53,6 +71,16 @@ impl Turn {
             self.heard.pop_first();
         }
     }
+}
+
+/// A state that was kept, read again.
+struct Kept {
+    id: StateId,
+    /// Seconds since 1970 at which its head was pinned.
+    at: u64,
+    state: State,
+    head: SignedHead,
+    tiles: Vec<StoredTile>,
 }
 
 /// Why the pinned head stays where it is.
@@ -80,6 +108,11 @@ impl Database {
         self.server().pinned().cloned()
     }
 
+    /// Seconds since 1970 at which the pinned head was pinned here.
+    pub(super) fn pinned_at(&self) -> u64 {
+        self.pinned_at.load(Ordering::Relaxed)
+    }
+
     /// Whether a client with an empty cache can prove record `id` under the pinned head, with what is held now.
     pub(super) fn is_covered(&self, id: u64) -> bool {
         let size = self.server().pinned().map_or(0, |head| head.tree().size);
@@ -88,9 +121,7 @@ impl Database {
 
     /// Takes a record of the catalog on.
     pub(in crate::mirror) fn note(&self, id: u64) {
-        let mut records = self.records();
-        if !records.admitted.contains(&id) && records.waiting.insert(id) {
-            drop(records);
+        if self.records().wait(id) {
             self.wake.notify_one();
         }
     }
@@ -105,7 +136,8 @@ impl Database {
             let (page, name) = (page.to_vec(), self.name().to_owned());
             let ids = store.run(move |store| records_of(store, &page, &name)).await;
             let ids = ids.map_err(|error| SourceError::Local(error.to_string()))?;
-            self.records().waiting.extend(ids);
+            let mut records = self.records();
+            ids.into_iter().for_each(|id| _ = records.wait(id));
         }
         turn.scanned = true;
         Ok(())
@@ -113,7 +145,7 @@ impl Database {
 
     /// Admits the waiting records whose tiles are here. The one who calls has the turn.
     pub(super) fn admit(&self) {
-        let waiting: Vec<u64> = self.records().waiting.iter().copied().collect();
+        let waiting: Vec<u64> = self.records().waiting.keys().copied().collect();
         let covered: Vec<u64> = waiting.into_iter().filter(|id| self.is_covered(*id)).collect();
         let size = self.server().pinned().map_or(0, |head| head.tree().size);
         for id in &covered {
@@ -122,10 +154,7 @@ impl Database {
             server.add_record(*id);
         }
         let mut records = self.records();
-        for id in &covered {
-            records.waiting.remove(id);
-            records.admitted.insert(*id);
-        }
+        covered.iter().for_each(|id| records.admit(*id));
         drop(records);
         if !covered.is_empty() {
             self.moved.send_modify(|moves| *moves += 1);
@@ -152,7 +181,7 @@ impl Database {
         }
         let (admitted, waiting) = {
             let records = self.records();
-            (records.admitted.clone(), records.waiting.clone())
+            (records.admitted.clone(), records.waiting.keys().copied().collect::<Vec<u64>>())
         };
         let covered = |id: &u64| *id < size && self.shelf.covers(&tiles_for_record(*id, size));
         let uncovered = admitted.iter().filter(|id| !covered(id)).count();
@@ -164,13 +193,13 @@ impl Database {
         let old_sizes = next.old_sizes().collect();
         // The pinned one stays if this one differs only in who else has signed it.
         let head = next.pinned().unwrap_or(head);
-        let state = self.keep(head, old_sizes).await.map_err(StayError::Keep)?;
+        let moves = self.pinned().is_none_or(|pinned| pinned.tree() != head.tree());
+        let at = if moves { unix_now() } else { self.pinned_at() };
+        let state = self.keep(head, old_sizes, at).await.map_err(StayError::Keep)?;
         *self.server.write().unwrap_or_else(PoisonError::into_inner) = next;
+        self.pinned_at.store(at, Ordering::Relaxed);
         let mut records = self.records();
-        for id in new {
-            records.waiting.remove(&id);
-            records.admitted.insert(id);
-        }
+        new.into_iter().for_each(|id| records.admit(id));
         drop(records);
         self.moved.send_modify(|moves| *moves += 1);
         let before = turn.state.replace(state);
@@ -191,8 +220,8 @@ impl Database {
         next
     }
 
-    /// Writes the state of a head: tiles, pages, root, and last the fact that this is it.
-    async fn keep(&self, head: &SignedHead, old_sizes: Vec<u64>) -> Result<StateId, OpsError> {
+    /// Writes the state of a head that was pinned at `at`: tiles, pages, root, and last the fact that this is it.
+    async fn keep(&self, head: &SignedHead, old_sizes: Vec<u64>, at: u64) -> Result<StateId, OpsError> {
         let size = head.tree().size;
         let mut tiles = Vec::new();
         for (tile, (width, blob)) in closed(self.shelf.of_tree(size), size) {
@@ -207,7 +236,7 @@ impl Database {
         let id = StateId { size, root: root.id() };
         let store = self.shelf.store();
         store.put(pages.into_iter().chain([root]).collect()).await?;
-        store.set_fact(&state_fact(&self.shelf.id()), unix_now(), id.encode().into()).await?;
+        store.set_fact(&state_fact(&self.shelf.id()), at, id.encode().into()).await?;
         Ok(id)
     }
 
@@ -225,11 +254,12 @@ impl Database {
     pub(super) async fn restore(&self) {
         match self.kept().await {
             Ok(None) => {}
-            Ok(Some((id, state, head, tiles))) => {
+            Ok(Some(Kept { id, at, state, head, tiles })) => {
                 let mut server = Server::restore(Some(head), state.old_sizes);
                 tiles.iter().for_each(|stored| server.add_tile(stored.tile));
                 self.shelf.fill(tiles.into_iter().map(|stored| (stored.tile, stored.blob)));
                 *self.server.write().unwrap_or_else(PoisonError::into_inner) = server;
+                self.pinned_at.store(at, Ordering::Relaxed);
                 self.turn.lock().await.state = Some(id);
             }
             Err(error) => {
@@ -239,7 +269,7 @@ impl Database {
         }
     }
 
-    async fn kept(&self) -> Result<Option<(StateId, State, SignedHead, Vec<StoredTile>)>, OpsError> {
+    async fn kept(&self) -> Result<Option<Kept>, OpsError> {
         let (key, store) = (state_fact(&self.shelf.id()), self.shelf.store());
         let Some(fact) = store.run(move |store| store.fact(&key)).await? else { return Ok(None) };
         let id = StateId::decode(&fact.value)?;
@@ -251,7 +281,7 @@ impl Database {
             let page: Bytes = store.run(move |store| store.get(&page)).await?.ok_or("a page is not in the store")?;
             tiles.extend(decode_page(&page)?);
         }
-        Ok(Some((id, state, head, tiles)))
+        Ok(Some(Kept { id, at: fact.at, state, head, tiles }))
     }
 }
 

@@ -28,6 +28,9 @@ fn fact_key(database: &str, what: &str) -> String {
     format!("sumdb/{database}/{what}")
 }
 
+/// What the keys of facts start with that are evidence, after the database.
+pub(super) const FORK: &str = "fork/";
+
 /// See the module's documentation.
 pub(super) struct Shelf {
     verifier: Verifier,
@@ -147,8 +150,12 @@ impl Shelf {
     pub(super) async fn keep_evidence(&self, fork: &Fork) {
         let (older, newer) = (fork.older.tree(), fork.newer.tree());
         tracing::error!(database = self.verifier.name(), report = fork.report(), "the checksum database has forked");
-        let key = self.fact_key(&format!("fork/{}-{}/{}", older.size, newer.size, newer.hash));
-        if let Err(error) = self.store.set_fact(&key, unix_now(), fork.report().into()).await {
+        let key = self.fact_key(&format!("{FORK}{}-{}/{}", older.size, newer.size, newer.hash));
+        let known = {
+            let key = key.clone();
+            self.store.run(move |store| store.fact(&key)).await.is_ok_and(|fact| fact.is_some())
+        };
+        if !known && let Err(error) = self.store.set_fact(&key, unix_now(), fork.report().into()).await {
             tracing::error!(%error, "the evidence of the fork is in the log only");
         }
     }

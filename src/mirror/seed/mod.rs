@@ -89,6 +89,10 @@ impl SeedRun {
             let set = if line.kind == GoSumKind::Zip { &mut zips } else { &mut go_mods };
             set.insert(line.module.clone());
         }
+        for toolchain in &self.plan.toolchains {
+            zips.insert(toolchain.module());
+            go_mods.insert(toolchain.witness().module());
+        }
         let mut closures = std::mem::take(&mut self.plan.closures);
         for (path, query) in &self.plan.queries {
             match self.resolve(path, query).await {

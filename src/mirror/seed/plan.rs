@@ -7,6 +7,7 @@ use crate::domain::closure::{Closure, Main, Pins, Workspace};
 use crate::domain::gomod::{GoMod, GoWork, Require};
 use crate::domain::gosum::{GoSum, GoSumKind, GoSumLine};
 use crate::domain::module::{ModulePath, ModuleVersion};
+use crate::domain::toolchain::Toolchain;
 
 /// A seed request, read.
 #[derive(Debug, Default)]
@@ -17,6 +18,8 @@ pub(super) struct Plan {
     pub(super) sums: Vec<GoSumLine>,
     /// Module and query of each `module@query`.
     pub(super) queries: Vec<(ModulePath, String)>,
+    /// Go toolchains, each for one platform.
+    pub(super) toolchains: Vec<Toolchain>,
     /// Every hash that any go.sum pins: known before the first byte is fetched, so that nothing else is ever stored.
     pub(super) pins: BTreeMap<ModuleVersion, Pins>,
 }
@@ -38,6 +41,9 @@ impl Plan {
         }
         for query in &request.queries {
             plan.queries.push(read_query(query)?);
+        }
+        for name in &request.toolchains {
+            plan.toolchains.push(Toolchain::parse(name).map_err(|why| why.to_string())?);
         }
         Ok(plan)
     }
@@ -142,6 +148,8 @@ mod tests {
             assert_ne!(error(&query(text)), "", "{text}");
         }
         assert!(Plan::read(&query("example.com/m@feature/x")).is_ok());
+        let toolchain = SeedRequest { toolchains: vec!["go1.26.1.linux-x86_64".into()], ..SeedRequest::default() };
+        assert!(error(&toolchain).contains("write linux/amd64"));
     }
 
     #[test]
