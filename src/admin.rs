@@ -79,7 +79,7 @@ pub struct SumdbLine {
     pub why_not: Option<String>,
     /// The tree head under which all lookups are answered.
     pub head: Option<HeadLine>,
-    /// Records that are proven and answered for.
+    /// Records that are proven and answered for: each is that of a module version of the catalog.
     pub records: u64,
     /// Records whose tiles have not come yet.
     pub waiting: u64,
@@ -115,7 +115,8 @@ pub struct TreeLine {
 pub struct ForkLine {
     /// Seconds since 1970 at which it was found.
     pub found_at: u64,
-    /// The tree head that is believed.
+    /// The tree head of the shorter history, or of one of the two if they have one length. Either may be the one that is
+    /// believed; `None` if the report cannot be read.
     pub older: Option<TreeLine>,
     /// The one that does not continue it.
     pub newer: Option<TreeLine>,

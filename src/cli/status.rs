@@ -117,8 +117,11 @@ fn shout_forks(status: &Status, page: &mut Page) {
             page.raw(&format!(
                 "!!! THE CHECKSUM DATABASE {name} HAS FORKED: it has signed two histories that do not fit."
             ));
-            page.raw(&format!("!!! This node keeps to   {older}"));
-            page.raw(&format!("!!! and has refused      {newer}, {} ago.", since(*found_at)));
+            page.raw(&format!("!!! One has {older},"));
+            page.raw(&format!(
+                "!!! one has {newer}; found {} ago. This node keeps to the head below.",
+                since(*found_at)
+            ));
             page.raw(
                 "!!! Somebody may be giving this site other code than the rest of the world. Do not trust new modules",
             );

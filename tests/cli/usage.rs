@@ -41,6 +41,18 @@ async fn what_clap_refuses_ends_with_2_and_a_suggestion() {
 }
 
 #[tokio::test]
+async fn a_directory_called_toolchain_is_meant_by_its_path() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("toolchain")).unwrap();
+    let seed = async |what: &[&str]| {
+        let mut command = modswarm(&[&["seed", "--data", "nowhere"], what].concat());
+        output(command.current_dir(dir.path())).await
+    };
+    assert_fails(&seed(&["toolchain"]).await, 2, &["no toolchain version", "./toolchain"]);
+    assert_fails(&seed(&["./toolchain"]).await, 2, &["the directory ./toolchain has no go.mod"]);
+}
+
+#[tokio::test]
 async fn values_that_cannot_be_used_are_named_with_what_to_write_instead() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");

@@ -104,6 +104,9 @@ async fn an_isolated_node_answers_for_nothing_that_the_site_does_not_have() {
     let site = Site::start().await;
     let empty = TestNode::start(NodeOptions::default().proving(&site.key())).await;
     assert!(!is_supported(&empty).await);
+    let [line] = &empty.status().await.sumdb[..] else { panic!("one database was told") };
+    assert!(!line.supported && line.head.is_none(), "{line:?}");
+    assert!(line.why_not.as_ref().unwrap().contains("connect this node with a seed"), "{line:?}");
     let seed = TestNode::start(NodeOptions::seed(&site.upstream.url()).proving(&site.key())).await;
     prove(&empty_client(&seed, &site.key()).await, &site.modules[0], &site.key()).await.unwrap();
     let alone = TestNode::start_in(seed.stop().await, NodeOptions::default().proving(&site.key())).await;
@@ -113,4 +116,36 @@ async fn an_isolated_node_answers_for_nothing_that_the_site_does_not_have() {
     assert_eq!(alone.get(&path("tile/8/0/000")).await.status, 404);
     let open = TestNode::start(NodeOptions::seed(&site.upstream.url())).await;
     assert!(!is_supported(&open).await, "a node that was told of no database");
+    assert!(open.status().await.sumdb.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_tells_the_head_and_what_waits_for_whom() {
+    let site = Site::start().await;
+    let key = site.key();
+    let seed = TestNode::start(NodeOptions::seed(&site.upstream.url()).proving(&key)).await;
+    assert_proves(&seed, &site.modules, &key).await;
+    let line = seed.status().await.sumdb.remove(0);
+    let head = line.head.as_ref().unwrap();
+    let tree = site.db.read().unwrap().head().tree();
+    assert_eq!((line.name.as_str(), line.supported, &line.why_not), (NAME, true, &None));
+    assert_eq!((line.records, line.waiting, &line.trouble), (3, 0, &None));
+    assert_eq!((head.tree.records, &head.tree.hash), (tree.size, &tree.hash.to_string()));
+    assert!(line.forks.is_empty());
+    // A new record that the pinned head does not have moves it.
+    let newcomer = super::common::make_module("example.com/new", "v1.0.0", &[]);
+    {
+        let mut db = site.db.write().unwrap();
+        (0..700).for_each(|n| _ = db.add_filler(20_000 + n));
+        super::record(&mut db, &newcomer);
+    }
+    site.upstream.add(&newcomer);
+    prove(&empty_client(&seed, &key).await, &newcomer, &key).await.unwrap();
+    let moved = seed.status().await.sumdb.remove(0);
+    assert_eq!((moved.head.unwrap().tree.records, moved.records), (tree.size + 701, 4));
+    // The pinned head is as old after a restart as it was before.
+    let pinned_at = seed.status().await.sumdb.remove(0).head.unwrap().pinned_at;
+    let alone = TestNode::start_in(seed.stop().await, NodeOptions::default().proving(&key)).await;
+    alone.wait_until(|status| status.sumdb[0].records == 4).await;
+    assert_eq!(alone.status().await.sumdb.remove(0).head.unwrap().pinned_at, pinned_at);
 }

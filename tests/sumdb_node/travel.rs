@@ -3,13 +3,13 @@
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use modswarm::admin::TreeLine;
 use modswarm::domain::note::Verifier;
 use modswarm::domain::sumdb::SignedHead;
-use modswarm::store::{Store, StoreOptions};
 
 use super::client::{assert_proves, empty_client, is_supported, prove};
 use super::common::node::{NodeOptions, TestNode, WATCHDOG};
-use super::common::{FixtureModule, FixtureProxy, make_module};
+use super::common::{FixtureModule, FixtureProxy, make_module, process};
 use super::sumdb::{FixtureDb, NAME};
 use super::{Site, file, mount, record};
 
@@ -163,29 +163,27 @@ async fn a_fork_is_refused_and_the_evidence_kept() {
     assert_proves(&node, &site.modules, &key).await;
     let good = site.db.read().unwrap().note();
     assert_eq!(node.get(&format!("/sumdb/{NAME}/latest")).await.body, good);
-    assert_keeps_evidence(node, &other, &site, &fork).await;
+    assert_keeps_evidence(node, &site, &fork).await;
 }
 
-/// Waits until a node has stored the evidence of a fork that a peer has shown it, and checks it.
-async fn assert_keeps_evidence(mut node: TestNode, peer: &TestNode, site: &Site, fork: &Arc<RwLock<FixtureDb>>) {
-    let found = async {
-        loop {
-            // What a node has stored can be read when it has stopped; when it is back it asks its peer again.
-            let dir = node.stop().await;
-            let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
-            let facts = store.facts("sumdb/").unwrap();
-            store.close().await.unwrap();
-            if let Some((_, fact)) = facts.into_iter().find(|(key, _)| key.contains("/fork/")) {
-                return String::from_utf8(fact.value.to_vec()).unwrap();
-            }
-            node = TestNode::start_in(dir, NodeOptions::peer_of(&[peer]).proving(&site.key())).await;
-            node.wait_for(1, 4).await;
-        }
-    };
-    let report = tokio::time::timeout(WATCHDOG, found).await.expect("no evidence was kept");
-    assert!(report.contains("has signed two histories"), "{report}");
-    for note in [site.db.read().unwrap().note(), fork.read().unwrap().note()] {
-        let hash = String::from_utf8(note).unwrap().lines().nth(2).unwrap().to_owned();
-        assert!(report.contains(&hash), "{report}");
+/// Waits until a node has the evidence of a fork that a peer has shown it, and checks that it is still there and told after
+/// a restart.
+async fn assert_keeps_evidence(node: TestNode, site: &Site, fork: &Arc<RwLock<FixtureDb>>) {
+    node.wait_until(|status| !status.sumdb[0].forks.is_empty()).await;
+    let found = node.status().await.sumdb.remove(0).forks.remove(0);
+    let alone = TestNode::start_in(node.stop().await, NodeOptions::default().proving(&site.key())).await;
+    // What was proven by the other history's head is known, and never answered for under this one.
+    alone.wait_until(|status| (status.sumdb[0].records, status.sumdb[0].waiting) == (3, 1)).await;
+    let status = alone.status().await;
+    let [kept] = status.sumdb[0].forks.as_slice() else { panic!("{:?}", status.sumdb) };
+    assert_eq!((kept.found_at, &kept.report), (found.found_at, &found.report));
+    assert!(kept.report.contains("has signed two histories"), "{}", kept.report);
+    for db in [&site.db, fork] {
+        let head = db.read().unwrap().head().tree();
+        let told = Some(TreeLine { records: head.size, hash: head.hash.to_string() });
+        assert!(kept.older == told || kept.newer == told, "{kept:?}");
+        assert!(kept.report.contains(&head.hash.to_string()), "{}", kept.report);
     }
+    let shown = process::run(&["status", "--data", alone.data().to_str().unwrap()]).await;
+    assert!(shown.stdout.starts_with(&format!("!!! THE CHECKSUM DATABASE {NAME} HAS FORKED")), "{}", shown.stdout);
 }

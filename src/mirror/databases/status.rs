@@ -25,16 +25,23 @@ impl Database {
             let why = if server.supported() { None } else { Some(self.why_not(server.missing().count())) };
             (server.pinned().map(|head| head.tree()), why)
         };
-        let records = self.records();
-        let waited = records.waiting.values().map(|since| since.elapsed().as_secs()).max();
+        let (admitted, waiting) = {
+            let records = self.records();
+            (records.admitted.len(), records.waiting.clone())
+        };
+        // Some only wait to be noted: their tiles are here, and lookups of them are answered.
+        let known = admitted + waiting.len();
+        let late: Vec<_> =
+            waiting.into_iter().filter(|(id, _)| !self.is_covered(*id)).map(|(_, since)| since).collect();
+        let waited = late.iter().map(|since| since.elapsed().as_secs()).max();
         SumdbLine {
             name: self.name().into(),
             key: self.verifier.to_string(),
             supported: unsupported.is_none(),
             why_not: unsupported,
             head: pinned.map(|tree| HeadLine { tree: tree_line(&tree), pinned_at: self.pinned_at() }),
-            records: records.admitted.len() as u64,
-            waiting: records.waiting.len() as u64,
+            records: (known - late.len()) as u64,
+            waiting: late.len() as u64,
             waiting_seconds: waited.unwrap_or_default(),
             trouble: unread.or_else(|| self.trouble()),
             forks,
