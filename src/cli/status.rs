@@ -88,11 +88,15 @@ fn sumdb(status: &Status, page: &mut Page) {
     }
     for database in &status.sumdb {
         let SumdbLine { name, records, waiting, .. } = database;
-        let answers = match &database.why_not {
-            None => "lookups are answered here".to_owned(),
-            Some(why) => format!("NOT SUPPORTED now, go commands ask {name} itself: {why}"),
+        let answers = if database.supported {
+            "lookups are answered here"
+        } else {
+            "NOT ANSWERED FOR, go commands ask it itself"
         };
         page.line("sumdb", &format!("{name}: {answers}"));
+        if let Some(why) = &database.why_not {
+            page.line("  reason", why);
+        }
         if let Some(HeadLine { tree, pinned_at }) = &database.head {
             page.line("  head", &format!("{}, pinned {} ago", tree_text(tree), since(*pinned_at)));
         }
@@ -206,7 +210,7 @@ mod tests {
         };
         let text = for_people(&Status { sumdb: vec![late], ..status() });
         for words in [
-            "NOT SUPPORTED now, go commands ask sum.example itself: no peer has shown a tree head yet\n  records",
+            "sum.example: NOT ANSWERED FOR, go commands ask it itself\n  reason   no peer has shown a tree head yet\n",
             "answered for, 2 waiting for tiles, the first for 65 seconds",
             "  trouble  the upstream is away",
         ] {
