@@ -9,6 +9,7 @@ use bincode::{Decode, Encode};
 use super::blob::{BlobId, MAX_BLOB};
 use super::codec::{self, CodecError};
 use super::dirhash::H1;
+use super::info::{self, BadInfo};
 use super::module::{BadModule, ModulePath, ModuleVersion, Version};
 use super::recipe::MAX_PAGES;
 use super::sumdb::SumdbProof;
@@ -106,6 +107,14 @@ pub enum ManifestError {
     /// Names no module version.
     #[error(transparent)]
     Module(#[from] BadModule),
+    /// An `.info` that a go command could not read, or that is about another version.
+    #[error("the .info of {module} is not usable: {why}")]
+    Info {
+        /// Which module version the manifest says it is of.
+        module: String,
+        /// What is wrong with it.
+        why: BadInfo,
+    },
     /// A length or count out of its range.
     #[error("the manifest of {module} is out of bounds: {what}")]
     Bounds {
@@ -142,7 +151,8 @@ impl Manifest {
         })
     }
 
-    /// Decodes and checks every length against its bound, and an inline go.mod against its hash.
+    /// Decodes and checks every length against its bound, an inline go.mod against its hash, and that an `.info` is one of this
+    /// version.
     ///
     /// # Errors
     /// [`ManifestError`] for anything but what [`Manifest::encode`] gives.
@@ -155,10 +165,14 @@ impl Manifest {
         let wire: Wire = codec::decode::<_, MAX_MANIFEST>(bytes)?;
         let module = ModuleVersion { path: ModulePath::parse(&wire.path)?, version: Version::parse(&wire.version)? };
         let manifest = Self { module, info: wire.info, go_mod: wire.go_mod, go_mod_h1: wire.go_mod_h1, zip: wire.zip };
-        match manifest.out_of_bounds() {
-            Some(what) => Err(ManifestError::Bounds { module: manifest.module.to_string(), what }),
-            None => Ok(manifest),
+        if let Some(what) = manifest.out_of_bounds() {
+            return Err(ManifestError::Bounds { module: manifest.module.to_string(), what });
         }
+        if !manifest.info.is_empty() {
+            info::check(&manifest.info, &manifest.module.version)
+                .map_err(|why| ManifestError::Info { module: manifest.module.to_string(), why })?;
+        }
+        Ok(manifest)
     }
 
     /// The id: BLAKE3 of the encoding.
@@ -305,6 +319,18 @@ mod tests {
     }
 
     #[test]
+    fn fact_15_an_info_about_another_version_is_refused_and_an_absent_one_is_not() {
+        let mut manifest = sample();
+        manifest.info = br#"{"Version":"v1.0.1"}"#.to_vec();
+        let why = "the .info of m.example/a@v1.0.0 is not usable: it is about the version \"v1.0.1\"";
+        assert_eq!(refused(&manifest), why);
+        manifest.info = b"\xff".to_vec();
+        assert_eq!(refused(&manifest), "the .info of m.example/a@v1.0.0 is not usable: it is not UTF-8");
+        manifest.info.clear();
+        assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
+    }
+
+    #[test]
     fn other_formats_and_hostile_lengths_are_refused() {
         assert_eq!(Manifest::decode(&[]), Err(CodecError::Malformed.into()));
         let later = Manifest::decode(&[2, 0]).unwrap_err().to_string();
@@ -344,7 +370,11 @@ mod tests {
         let go_mod = prop_oneof![bytes(300).prop_map(GoMod::Inline), blobs];
         let zip = (any::<[u8; 32]>(), 0..=MAX_ZIP, any::<[u8; 32]>(), ids())
             .prop_map(|(h1, len, blake3, pages)| ZipRef { h1: H1::from_bytes(h1), len, blake3, pages });
-        ("[a-z]{1,9}", bytes(300), go_mod, prop::option::of(zip)).prop_map(|(name, info, go_mod, zip)| Manifest {
+        let info = prop_oneof![
+            Just(Vec::new()),
+            "[a-z ]{0,200}".prop_map(|x| format!(r#"{{"Version":"v1.2.3","x":"{x}"}}"#).into_bytes())
+        ];
+        ("[a-z]{1,9}", info, go_mod, prop::option::of(zip)).prop_map(|(name, info, go_mod, zip)| Manifest {
             module: ModuleVersion::parse(&format!("m.example/x{name}@v1.2.3")).unwrap(),
             info,
             go_mod_h1: match &go_mod {

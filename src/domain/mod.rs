@@ -10,6 +10,7 @@ pub mod digest;
 pub mod dirhash;
 pub mod gomod;
 pub mod gosum;
+pub mod info;
 pub mod manifest;
 pub mod module;
 pub mod note;

@@ -1,11 +1,9 @@
 //! What an upstream's small answers must look like before anyone reads them. Pure.
 
 use bytes::Bytes;
-use serde::Deserialize;
 
+use crate::domain::info;
 use crate::domain::module::{ModulePath, ModuleVersion, Version};
-
-use super::time::is_rfc3339;
 
 /// An `.info` or `@latest` answer whose fields were checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,32 +16,19 @@ pub struct Info {
     pub time: String,
 }
 
-#[derive(Deserialize)]
-struct Fields {
-    #[serde(rename = "Version")]
-    version: String,
-    #[serde(rename = "Time")]
-    time: Option<String>,
-}
-
 /// Checks an `.info` answer to `query` (`None`: `@latest`). The error says what is wrong with it.
 pub(super) fn info(path: &ModulePath, query: Option<&str>, bytes: Bytes) -> Result<Info, String> {
     if looks_like_html(&bytes) {
         return Err("it is an HTML page instead of JSON".into());
     }
-    let fields: Fields =
-        serde_json::from_slice(&bytes).map_err(|error| format!("its JSON cannot be read ({error})"))?;
+    let fields = info::parse(&bytes).map_err(|why| why.to_string())?;
     let version = canonical(path, &fields.version)
         .ok_or_else(|| format!("its Version {:?} is not a canonical version of this module", clip(&fields.version)))?;
     // cmd/go/internal/modfetch, proxyRepo.Stat: a canonical query has one right answer.
     if let Some(query) = query.filter(|query| *query != version.as_str() && canonical(path, query).is_some()) {
         return Err(format!("it is about {version} where {query} was asked for"));
     }
-    let time = fields.time.unwrap_or_default();
-    if !time.is_empty() && !is_rfc3339(&time) {
-        return Err(format!("its Time {:?} is not an RFC 3339 time", clip(&time)));
-    }
-    Ok(Info { bytes, version, time })
+    Ok(Info { bytes, version, time: fields.time.unwrap_or_default() })
 }
 
 /// Checks an `@v/list` answer: the canonical versions of this module in the order in which they came. Other lines are

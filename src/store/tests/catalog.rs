@@ -95,7 +95,7 @@ async fn an_envelope_too_long_for_the_index_is_read_from_its_segment() {
     let bench = Bench::with_segments(1000);
     let store = bench.open();
     let mut manifest = go_mod_only("example.com/a@v1.0.0");
-    manifest.info = vec![b' '; limits::INLINE_ENVELOPE + 1];
+    manifest.info = format!("{{\"Version\":\"v1.0.0\"}}{}", " ".repeat(limits::INLINE_ENVELOPE)).into_bytes();
     store.accept(verified(&manifest)).await.unwrap();
     for store in [store.clone(), bench.crashed().open()] {
         assert_eq!(*store.manifest(&manifest.module).unwrap().unwrap().manifest, manifest);
