@@ -29,8 +29,11 @@ pub const MAX_BODY: usize = 64 << 20;
 pub struct NodeFile {
     /// Process id of the node.
     pub pid: u32,
-    /// `http://host:port` without a trailing slash.
+    /// `http://host:port` without a trailing slash: what the paths of this API are below.
     pub http: String,
+    /// The GOPROXY value for this node: `http`, and the path prefix where there is one.
+    #[serde(default)]
+    pub goproxy: String,
     /// The node's libp2p identity.
     pub peer_id: String,
 }

@@ -23,6 +23,8 @@ pub const DEFAULT_HTTP: &str = "127.0.0.1:6637";
 pub const DEFAULT_SWARM: &str = "/ip4/0.0.0.0/tcp/6638";
 /// How old a mutable answer may be unless told otherwise.
 pub const DEFAULT_FRESH: Duration = Duration::from_secs(60);
+/// The most bytes of a path prefix: it goes before each path of a client, and those are bounded too.
+pub const MAX_PREFIX: usize = 256;
 /// The word for `--upstream` that stands for what `go env GOPROXY` says on this machine.
 pub const GO_ENV: &str = "go-env";
 /// The word for `--upstream` and `--sumdb` that stands for none.
@@ -76,6 +78,8 @@ pub struct Raw {
     pub data: Option<PathBuf>,
     /// `host:port` of the GOPROXY endpoint.
     pub http: Option<String>,
+    /// Path prefix of the GOPROXY endpoint.
+    pub http_prefix: Option<String>,
     /// Multiaddresses to listen on.
     #[serde(default)]
     pub swarm: Vec<String>,
@@ -106,6 +110,8 @@ pub struct Config {
     pub data: PathBuf,
     /// Where the GOPROXY endpoint listens; port 0 takes a free one.
     pub http: SocketAddr,
+    /// What stands before each GOPROXY path, as `/mod`; empty, or a slash before each plain segment and none at the end.
+    pub http_prefix: String,
     /// Multiaddresses to listen on, as text (the swarm parses them).
     pub swarm: Vec<String>,
     /// Multiaddresses of peers to stay connected with.
@@ -162,6 +168,7 @@ impl Raw {
         Self {
             data: self.data.or(file.data),
             http: self.http.or(file.http),
+            http_prefix: self.http_prefix.or(file.http_prefix),
             swarm: list(self.swarm, file.swarm),
             peer: list(self.peer, file.peer),
             upstream: self.upstream.or(file.upstream),
@@ -197,6 +204,7 @@ impl Raw {
             http: http
                 .parse()
                 .map_err(|_| bad("--http", &http, "write an IP address and a port, as in 127.0.0.1:6637"))?,
+            http_prefix: self.http_prefix.map_or(Ok(String::new()), prefix)?,
             swarm,
             peers: self.peer,
             upstream: match self.upstream.as_deref() {
@@ -255,6 +263,21 @@ fn databases(named: Vec<String>) -> Result<Vec<String>, ConfigError> {
 
 fn bad(option: &'static str, value: &str, reason: impl Into<String>) -> ConfigError {
     ConfigError::Value { option, value: value.into(), reason: reason.into() }
+}
+
+/// Checks a path prefix. Its segments need no escaping in a URL, so a request's path either starts with it or does not.
+fn prefix(text: String) -> Result<String, ConfigError> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let segment = |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(plain);
+    let segments = text.strip_prefix('/').map(|below| below.split('/').collect::<Vec<_>>()).unwrap_or_default();
+    if segments.is_empty() || !segments.iter().all(|text| segment(text)) || text.len() > MAX_PREFIX {
+        let reason = "write a path as in /mod or /go/mod: letters, digits, '-', '.', '_' and '~', no slash at the end";
+        return Err(bad("--http-prefix", &text, reason));
+    }
+    if segments.first() == Some(&"-") {
+        return Err(bad("--http-prefix", &text, "the node's own API is under /-, so choose another name"));
+    }
+    Ok(text)
 }
 
 /// Parses `500ms`, `60s`, `5m`, `2h`, `1d`; the unit is needed, since nobody remembers a default one.
@@ -349,6 +372,26 @@ mod tests {
         assert_eq!(checked(&["a.example+key"]).unwrap(), ["a.example+key"]);
         let both = checked(&["a.example+key", "off"]).unwrap_err().to_string();
         assert!(both.starts_with("--sumdb \"off\" is not usable: leave it out"), "{both}");
+    }
+
+    #[test]
+    fn fact_05_a_prefix_is_a_clean_path_beside_the_nodes_own() {
+        let check =
+            |text: &str| Raw { data: Some("d".into()), http_prefix: Some(text.into()), ..Raw::default() }.check();
+        for good in ["/mod", "/go/mod", "/a.b-c_d~e/1", "/-x", "/x/-"] {
+            assert_eq!(check(good).unwrap().http_prefix, good);
+        }
+        for bad in
+            ["", "/", "mod", "/mod/", "//mod", "/a//b", "/.", "/a/..", "/a b", "/a%20b", "/a!b", "/\u{e9}", "/a?b"]
+        {
+            let error = check(bad).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("--http-prefix {bad:?}")) && error.contains("/go/mod"), "{error}");
+        }
+        assert!(check(&format!("/{}", "a".repeat(MAX_PREFIX))).is_err());
+        for own in ["/-", "/-/status"] {
+            assert!(check(own).unwrap_err().to_string().contains("the node's own API"));
+        }
+        assert_eq!(Raw { data: Some("d".into()), ..Raw::default() }.check().unwrap().http_prefix, "");
     }
 
     #[test]

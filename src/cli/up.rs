@@ -34,6 +34,11 @@ pub(super) struct Args {
     /// An IP address and a port; port 0 takes a free one. Whoever can reach it can fetch from it.
     #[arg(long, value_name = "ADDR")]
     http: Option<String>,
+    /// Serve the GOPROXY under a path, as in /mod; the node's own API stays at /-/.
+    ///
+    /// For a reverse proxy that has other things to serve on the same name, or for several nodes behind one.
+    #[arg(long, value_name = "PATH")]
+    http_prefix: Option<String>,
     /// Where peers find this node; repeatable [default: /ip4/0.0.0.0/tcp/6638].
     #[arg(long, value_name = "MULTIADDR")]
     swarm: Vec<String>,
@@ -106,6 +111,7 @@ fn configure(args: Args) -> Result<Config, Failure> {
     let flags = Raw {
         data: args.data,
         http: args.http,
+        http_prefix: args.http_prefix,
         swarm: args.swarm,
         peer: args.peer,
         upstream: args.upstream,

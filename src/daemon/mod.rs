@@ -240,7 +240,8 @@ impl Daemon {
             })
         });
 
-        let goproxy = format!("http://{}", reachable(address));
+        let base = format!("http://{}", reachable(address));
+        let goproxy = format!("{base}{}", config.http_prefix);
         let token = files::token(&config.data)?;
         let node = RunningNode {
             data: config.data.clone(),
@@ -254,10 +255,11 @@ impl Daemon {
             publishing,
             stop: stop.clone(),
         };
-        let proxy = Proxy::new(mirror, Arc::new(node), &token);
+        let proxy = Proxy::new(mirror, Arc::new(node), &token, &config.http_prefix);
         let serving = proxy.serve(http, stop.clone());
         parts.spawn(async move { ("GOPROXY endpoint", serving.await.map_err(|why| why.to_string())) });
-        let file = NodeFile { pid: std::process::id(), http: goproxy.clone(), peer_id: peer_id.to_string() };
+        let (pid, peer) = (std::process::id(), peer_id.to_string());
+        let file = NodeFile { pid, http: base, goproxy: goproxy.clone(), peer_id: peer };
         files::announce(&config.data, &file)?;
         tracing::info!(%goproxy, %peer_id, data = %config.data.display(), "node started");
         let swarm_addresses = swarm.listen_addrs().iter().map(ToString::to_string).collect();

@@ -32,13 +32,15 @@ pub struct Proxy {
     mirror: Mirror,
     node: Arc<dyn Node>,
     token: Arc<str>,
+    prefix: Arc<str>,
 }
 
 impl Proxy {
-    /// `token` is what state-changing admin calls must carry.
+    /// `token` is what state-changing admin calls must carry. `prefix` (empty, or as `/mod`) is what GOPROXY paths are below;
+    /// the admin API is not.
     #[must_use]
-    pub fn new(mirror: Mirror, node: Arc<dyn Node>, token: &str) -> Self {
-        Self { mirror, node, token: token.into() }
+    pub fn new(mirror: Mirror, node: Arc<dyn Node>, token: &str, prefix: &str) -> Self {
+        Self { mirror, node, token: token.into(), prefix: prefix.into() }
     }
 
     /// Serves on `listener` until `stop`; then requests under way may finish.
@@ -67,15 +69,23 @@ async fn goproxy(State(proxy): State<Proxy>, request: Request) -> Response {
 
 impl Proxy {
     async fn outcome(&self, uri: &Uri, headers: &HeaderMap) -> Outcome {
-        let (path, reach) = match uri.path().strip_prefix(CACHED_ONLY) {
-            Some(path) if path.starts_with('/') => (path, Reach::StoreOnly),
-            _ => (uri.path(), reach_of(headers)),
+        let Some(path) = below(uri.path(), &self.prefix) else {
+            return Outcome::Miss { reason: format!("the GOPROXY of this node is below {}", self.prefix) };
+        };
+        let (path, reach) = match below(path, CACHED_ONLY) {
+            Some(path) => (path, Reach::StoreOnly),
+            None => (path, reach_of(headers)),
         };
         match request::parse(path) {
             Ok(request) => self.mirror.answer(request, reach).await,
             Err(why) => Outcome::Miss { reason: why.reason },
         }
     }
+}
+
+/// The rest of `path` if it lies below `prefix`; it starts with a slash then.
+fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+    path.strip_prefix(prefix).filter(|rest| rest.starts_with('/'))
 }
 
 fn reach_of(headers: &HeaderMap) -> Reach {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use modswarm::admin::Status;
+use modswarm::admin::{NODE_FILE, NodeFile, STATUS_PATH, Status};
 use modswarm::config::{Config, SITE_FILE, SiteFile, UpstreamChoice};
 use modswarm::daemon::Daemon;
 use modswarm::domain::pattern::PrefixPatterns;
@@ -39,6 +39,8 @@ pub struct NodeOptions {
     pub publishers: Publishers,
     /// Patterns of private modules.
     pub private: PrefixPatterns,
+    /// What GOPROXY paths are below; empty for none.
+    pub prefix: String,
 }
 
 impl NodeOptions {
@@ -92,9 +94,14 @@ impl TestNode {
         get(&format!("{}{path}", self.goproxy)).await
     }
 
+    /// Where it says how to reach it.
+    pub fn node_file(&self) -> NodeFile {
+        node_file(self.dir.path())
+    }
+
     /// Its status.
     pub async fn status(&self) -> Status {
-        serde_json::from_slice(&self.get("/-/status").await.body).unwrap()
+        status(&self.node_file()).await
     }
 
     /// Waits until it has `peers` connected peers and knows `versions` module versions.
@@ -114,11 +121,22 @@ impl TestNode {
     }
 }
 
+/// What the node with this data directory says of how to reach it.
+pub fn node_file(data: &Path) -> NodeFile {
+    serde_json::from_slice(&std::fs::read(data.join(NODE_FILE)).unwrap()).unwrap()
+}
+
+/// What a node says of itself.
+pub async fn status(node: &NodeFile) -> Status {
+    serde_json::from_slice(&get(&format!("{}{STATUS_PATH}", node.http)).await.body).unwrap()
+}
+
 /// The configuration that tests run with.
 pub fn config(data: &Path, options: &NodeOptions) -> Config {
     Config {
         data: data.to_owned(),
         http: "127.0.0.1:0".parse().unwrap(),
+        http_prefix: options.prefix.clone(),
         swarm: vec!["/ip4/127.0.0.1/tcp/0".into()],
         peers: options.peers.clone(),
         upstream: options.upstream.clone().map(UpstreamChoice::List),

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use modswarm::admin::{NODE_FILE, NodeFile, Status};
+use modswarm::admin::{NodeFile, Status};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::node::{WATCHDOG, get};
+use super::node::{WATCHDOG, node_file, status};
 
 /// The flags of a node that meets nobody and asks nobody for proofs: loopback, free ports, no multicast.
 pub const ALONE: [&str; 7] =
@@ -117,7 +117,7 @@ impl NodeProcess {
 
     /// What it says of itself.
     pub async fn status(&self) -> Status {
-        serde_json::from_slice(&get(&format!("{}/-/status", self.goproxy)).await.body).unwrap()
+        status(&self.node_file()).await
     }
 
     /// What `--peer` of another node takes.
@@ -156,7 +156,7 @@ impl NodeProcess {
 
     /// Where it says how to reach it.
     pub fn node_file(&self) -> NodeFile {
-        serde_json::from_slice(&std::fs::read(self.data.join(NODE_FILE)).unwrap()).unwrap()
+        node_file(&self.data)
     }
 }
 

@@ -86,6 +86,7 @@ async fn node(args: NodeArgs, stop: CancellationToken) -> Result<(), Failure> {
     let config = Config {
         data: args.data,
         http: ([127, 0, 0, 1], 0).into(),
+        http_prefix: String::new(),
         swarm: vec!["/ip4/127.0.0.1/tcp/0".into()],
         peers: args.peer.into_iter().collect(),
         upstream: args.upstream.map(UpstreamChoice::List),
