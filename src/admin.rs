@@ -258,6 +258,28 @@ pub enum SeedEvent {
         /// One sentence.
         reason: String,
     },
+    /// Something that no build needs could not be had. The run goes on, and does not count as failed for it.
+    Warning {
+        /// A module path.
+        module: String,
+        /// One sentence.
+        reason: String,
+    },
+    /// A module version of the plan that the node holds, each once, when all is fetched. The names are those of
+    /// `go mod download -json`; the files that it names too (`Info`, `GoMod`, `Zip`, `Dir`) are in a module cache, and a node
+    /// has none.
+    #[serde(rename_all = "PascalCase")]
+    Module {
+        /// Module path.
+        path: String,
+        /// Canonical version.
+        version: String,
+        /// `h1:` of the zip; none for a version of which only the go.mod is needed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sum: Option<String>,
+        /// `h1:` of the go.mod.
+        go_mod_sum: String,
+    },
     /// The end.
     Done(SeedSummary),
 }
@@ -275,6 +297,9 @@ pub struct SeedSummary {
     pub held: u64,
     /// Of both, those that could not be had.
     pub failed: u64,
+    /// Beside both: latest versions of modules that were fetched now, for what they retract. Most for their go.mod only.
+    #[serde(default)]
+    pub latest: u64,
     /// Bytes of zips fetched.
     pub zip_bytes: u64,
     /// Bytes that the store grew by.

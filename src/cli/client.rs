@@ -76,8 +76,9 @@ impl Client {
         if response.status().is_success() {
             return Ok(response);
         }
-        let text = response.text().await.unwrap_or_default();
-        Err(Failure::failed(text.trim().to_owned()))
+        let usage = response.status() == reqwest::StatusCode::BAD_REQUEST;
+        let text = response.text().await.unwrap_or_default().trim().to_owned();
+        Err(if usage { Failure::usage(text) } else { Failure::failed(text) })
     }
 
     /// The data directory.

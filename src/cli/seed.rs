@@ -41,6 +41,9 @@ pub(super) struct Args {
     #[command(flatten)]
     node: DataArg,
     /// Print each event as a line of JSON, the summary last.
+    ///
+    /// Before the summary comes a line for each module version that is there now, with "Path", "Version", "Sum" and
+    /// "GoModSum" as `go mod download -json` has them.
     #[arg(long)]
     json: bool,
 }
@@ -134,6 +137,11 @@ impl Show {
                 }
                 self.failed.push((module, reason));
             }
+            SeedEvent::Warning { module, reason } if !self.json => {
+                self.bar.suspend(|| writeln!(std::io::stderr(), "warning: {module}: {reason}"))?;
+            }
+            // For scripts; people get the sums.
+            SeedEvent::Warning { .. } | SeedEvent::Module { .. } => {}
             SeedEvent::Done(summary) => self.summary = Some(summary),
         }
         Ok(())
@@ -169,12 +177,14 @@ impl Show {
 fn for_people(summary: &SeedSummary) -> String {
     format!(
         "{} module versions with zip, {} with go.mod only: {} fetched, {} already held, {} failed\n\
+         {} more fetched as the latest of their module\n\
          {} of zips fetched, {} added to the store\n",
         summary.zips,
         summary.go_mods,
         summary.fetched,
         summary.held,
         summary.failed,
+        summary.latest,
         bytes_for_people(summary.zip_bytes),
         bytes_for_people(summary.stored_bytes),
     )

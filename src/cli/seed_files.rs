@@ -72,7 +72,7 @@ fn directory(dir: &Path) -> Result<Build, Failure> {
 
 fn workspace(path: &Path) -> Result<Build, Failure> {
     let work = text(path)?;
-    let parsed = GoWork::parse(work.as_bytes()).map_err(|why| unreadable(path, &why))?;
+    let parsed = GoWork::parse(work.as_bytes()).map_err(|why| Failure::usage(unreadable(path, &why)))?;
     let base = path.parent().unwrap_or(Path::new("."));
     let mut mains = Vec::new();
     for dir in &parsed.use_dirs {
@@ -95,7 +95,7 @@ fn module(path: &Path) -> Result<Build, Failure> {
 
 fn main_module(path: &Path) -> Result<MainModule, Failure> {
     let go_mod = text(path)?;
-    let parsed = GoMod::parse(go_mod.as_bytes()).map_err(|why| unreadable(path, &why))?;
+    let parsed = GoMod::parse(go_mod.as_bytes()).map_err(|why| Failure::usage(unreadable(path, &why)))?;
     let local = replacements(path.parent().unwrap_or(Path::new(".")), &parsed.replace)?;
     Ok(MainModule { go_mod, go_sum: optional(&path.with_extension("sum"))?, local })
 }
@@ -114,13 +114,13 @@ fn replacements(base: &Path, replace: &[Replace]) -> Result<Vec<(String, String)
 }
 
 fn text(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))
+    std::fs::read_to_string(path).map_err(|error| Failure::failed(unreadable(path, &error)))
 }
 
 fn optional(path: &Path) -> Result<Option<String>, Failure> {
     if path.is_file() { text(path).map(Some) } else { Ok(None) }
 }
 
-fn unreadable(path: &Path, why: &dyn std::fmt::Display) -> Failure {
-    Failure::failed(format!("{} cannot be read: {why}", path.display()))
+fn unreadable(path: &Path, why: &dyn std::fmt::Display) -> String {
+    format!("{} cannot be read: {why}", path.display())
 }

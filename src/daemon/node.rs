@@ -12,7 +12,7 @@ use crate::admin::{PeerLine, PublishAnswer, PublishRequest, SeedEvent, SeedReque
 use crate::mirror::seed::SeedRun;
 use crate::mirror::source::SourceError;
 use crate::mirror::{Mirror, Publishing, Upload};
-use crate::proxy::admin::Node;
+use crate::proxy::admin::{CannotSeed, Node};
 use crate::store::Store;
 use crate::swarm::SwarmHandle;
 
@@ -76,14 +76,12 @@ impl Node for RunningNode {
         Box::pin(self.now())
     }
 
-    fn seed(&self, request: SeedRequest) -> Result<mpsc::Receiver<SeedEvent>, String> {
+    fn seed(&self, request: SeedRequest) -> Result<mpsc::Receiver<SeedEvent>, CannotSeed> {
         if self.upstream.is_none() {
-            return Err(
-                "this node has no upstream to seed from: start it with --upstream URL-LIST or --upstream go-env".into(),
-            );
+            return Err(CannotSeed::NoUpstream);
         }
         let (events, receiver) = mpsc::channel(EVENTS);
-        let run = SeedRun::new(self.mirror.clone(), &request)?;
+        let run = SeedRun::new(self.mirror.clone(), &request).map_err(CannotSeed::Unreadable)?;
         tokio::spawn(self.stop.clone().run_until_cancelled_owned(run.run(events)));
         Ok(receiver)
     }

@@ -29,14 +29,25 @@ pub trait Node: Send + Sync + 'static {
     /// Starts a seed run; it goes on when the receiver is dropped.
     ///
     /// # Errors
-    /// One sentence when the run cannot be started: no upstream, or a request that cannot be read.
-    fn seed(&self, request: SeedRequest) -> Result<mpsc::Receiver<SeedEvent>, String>;
+    /// [`CannotSeed`] when the run cannot be started.
+    fn seed(&self, request: SeedRequest) -> Result<mpsc::Receiver<SeedEvent>, CannotSeed>;
 
     /// Publishes a module version into the site.
     ///
     /// # Errors
     /// As [`Publishing::publish`](crate::mirror::Publishing::publish).
     fn publish(&self, request: PublishRequest, zip: Upload) -> BoxFuture<'_, Result<PublishAnswer, SourceError>>;
+}
+
+/// Why a seed run cannot be started: one sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum CannotSeed {
+    /// The node is no seed.
+    #[error("this node has no upstream to seed from: start it with --upstream URL-LIST or --upstream go-env")]
+    NoUpstream,
+    /// A file or a query in the request cannot be read, or two contradict each other.
+    #[error("{0}")]
+    Unreadable(String),
 }
 
 pub(super) fn routes() -> Router<Proxy> {
@@ -73,7 +84,13 @@ async fn seed(
             });
             ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
         }
-        Err(why) => refuse(StatusCode::CONFLICT, &why),
+        Err(why) => {
+            let status = match why {
+                CannotSeed::NoUpstream => StatusCode::CONFLICT,
+                CannotSeed::Unreadable(_) => StatusCode::BAD_REQUEST,
+            };
+            refuse(status, &why.to_string())
+        }
     }
 }
 

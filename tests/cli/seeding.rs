@@ -63,7 +63,8 @@ async fn summary(node: &NodeProcess, what: &[&str]) -> SeedSummary {
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{ended:?}");
     let mut events: Vec<SeedEvent> = ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let Some(SeedEvent::Done(summary)) = events.pop() else { panic!("no summary in {}", ended.stdout) };
-    assert!(events.iter().all(|event| matches!(event, SeedEvent::Progress { .. })), "{}", ended.stdout);
+    let usual = |event: &SeedEvent| matches!(event, SeedEvent::Progress { .. } | SeedEvent::Module { .. });
+    assert!(events.iter().all(usual), "{}", ended.stdout);
     summary
 }
 
@@ -212,12 +213,53 @@ async fn files_that_contradict_each_other_or_cannot_be_read_are_named() {
     std::fs::create_dir(site.path("other")).unwrap();
     std::fs::write(site.path("other/go.sum"), other_zip.replace("v1.0.0", "v1.1.0")).unwrap();
     let ended = run(&["seed", &site.path("app"), &site.path("other/go.sum"), "--data", site.node.data()]).await;
-    assert_fails(&ended, 1, &["two different hashes for example.com/b@v1.1.0"]);
+    assert_fails(&ended, 2, &["two different hashes for example.com/b@v1.1.0"]);
     assert_eq!(site.upstream.total(), 0, "nothing is fetched before that is settled: {b_zip}");
     std::fs::write(site.path("app/go.sum"), "nonsense\n").unwrap();
-    assert_fails(&seed(&site.node, &site.app()).await, 1, &["app/go.mod", "go.sum cannot be read", "line 1"]);
+    assert_fails(&seed(&site.node, &site.app()).await, 2, &["app/go.mod", "go.sum cannot be read", "line 1"]);
     std::fs::write(site.path("app/go.mod"), "module (\n").unwrap();
-    assert_fails(&seed(&site.node, &site.app()).await, 1, &["app/go.mod cannot be read", "line 1"]);
+    assert_fails(&seed(&site.node, &site.app()).await, 2, &["app/go.mod cannot be read", "line 1"]);
+    // Whoever speaks to the node without the command is told by the status.
+    let token = std::fs::read_to_string(site.path("data/token")).unwrap();
+    let url = format!("{}{}", site.node.goproxy, modswarm::admin::SEED_PATH);
+    let post = |body: &'static str| {
+        let request = reqwest::Client::builder().no_proxy().build().unwrap().post(&url).body(body);
+        let request = request.header(modswarm::admin::TOKEN_HEADER, token.clone());
+        async move { request.header("content-type", "application/json").send().await.unwrap().status().as_u16() }
+    };
+    assert_eq!(post(r#"{"sums":["nonsense\n"]}"#).await, 400);
+    assert_eq!(post(r#"{"queries":["nodot@latest"]}"#).await, 400);
+}
+
+#[tokio::test]
+async fn fact_35_a_script_reads_of_each_module_what_go_mod_download_prints() {
+    let site = Site::start().await;
+    for round in ["fetched", "held"] {
+        let ended = run(&["seed", "--json", "--data", site.node.data(), &site.path("app")]).await;
+        let lines = ended.stdout.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        let named: Vec<_> = lines.filter(|line| line["event"] == "module").collect();
+        assert_eq!(named.len(), 4, "{round}: {}", ended.stdout);
+        for (module, zip) in site.modules.iter().zip([true, true, true, false]) {
+            let line = named.iter().find(|line| line["Path"] == *module.path && line["Version"] == *module.version);
+            let line = line.unwrap_or_else(|| panic!("no {} in {}", module.path, ended.stdout));
+            let hash = |line: &String| line.trim().rsplit(' ').next().unwrap().to_owned();
+            let [zip_sum, go_mod_sum] = sum_lines(module);
+            assert_eq!(line["GoModSum"], hash(&go_mod_sum));
+            assert_eq!(line.get("Sum").and_then(|sum| sum.as_str().map(Into::into)), zip.then(|| hash(&zip_sum)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_latest_version_that_cannot_be_had_is_a_warning() {
+    let site = Site::start().await;
+    site.upstream.put("/example.com/a/@v/list", b"v1.0.0\nv1.9.0\n");
+    let ended = seed(&site.node, &site.app()).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.stderr.contains("warning: example.com/a: whether versions of it were retracted"), "{}", ended.stderr);
+    assert!(ended.stdout.contains("4 fetched, 0 already held, 0 failed"), "{}", ended.stdout);
+    let json = run(&["seed", "--json", "--data", site.node.data(), &site.path("app")]).await.stdout;
+    assert!(json.contains(r#"{"event":"warning","module":"example.com/a","reason":"#), "{json}");
 }
 
 #[tokio::test]

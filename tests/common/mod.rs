@@ -7,11 +7,13 @@
 // Clippy knows test functions, but not what they share.
 #![allow(clippy::unwrap_used)]
 
+pub mod go;
 pub mod node;
 pub mod peer;
 pub mod process;
 pub mod proxy;
 pub mod upstream;
+pub mod wire;
 
 use std::cmp::Ordering;
 use std::io::{Cursor, Write};

@@ -2,8 +2,10 @@
 //!
 //! First the module graph is read (go.mod files, many at a time), then what it says is needed is fetched. What is there already
 //! is not fetched again, so an interrupted run is simply started once more. Hashes that a go.sum pins are known before
-//! the first byte arrives: what does not have them is refused.
+//! the first byte arrives: what does not have them is refused. At last comes the latest version of each module
+//! ([`latest`]), which no build needs and every upgrade asks about.
 
+mod latest;
 mod plan;
 
 use std::collections::BTreeSet;
@@ -18,6 +20,7 @@ use super::source::{Level, SourceError, Want};
 use super::{Mirror, Reach};
 use crate::admin::{SeedEvent, SeedRequest, SeedSummary};
 use crate::domain::closure::{Closure, Gap, Pins};
+use crate::domain::dirhash::H1;
 use crate::domain::gosum::GoSumKind;
 use crate::domain::module::{ModulePath, ModuleVersion, Version};
 use plan::Plan;
@@ -40,6 +43,14 @@ struct Progress {
     graph_fetched: BTreeSet<ModuleVersion>,
     /// Module versions that have been told as failed: not to be asked for and told again.
     failed: BTreeSet<ModuleVersion>,
+}
+
+/// What the store has of a module version.
+#[derive(Clone, Copy)]
+struct Holding {
+    /// Hash and length in bytes of the zip, where that was asked for.
+    zip: Option<(H1, u64)>,
+    go_mod_h1: H1,
 }
 
 /// How a module version came to be held.
@@ -65,8 +76,10 @@ impl SeedRun {
         let (zips, go_mods) = self.read_graphs(&mut progress).await;
         progress.summary.zips = zips.len() as u64;
         progress.summary.go_mods = go_mods.len() as u64;
-        self.fetch("go.mod", Level::GoMod, GO_MODS_AT_ONCE, go_mods, &mut progress).await;
-        self.fetch("zip", Level::Zip, ZIPS_AT_ONCE, zips, &mut progress).await;
+        self.fetch("go.mod", Level::GoMod, GO_MODS_AT_ONCE, &go_mods, &mut progress).await;
+        self.fetch("zip", Level::Zip, ZIPS_AT_ONCE, &zips, &mut progress).await;
+        self.bring_latest(&zips, &go_mods, &mut progress).await;
+        self.name_all(&zips, &go_mods, &progress).await;
         let mut summary = progress.summary;
         summary.stored_bytes = self.mirror.intake().store().stats().disk_bytes.saturating_sub(before);
         tracing::info!(
@@ -75,6 +88,7 @@ impl SeedRun {
             fetched = summary.fetched,
             held = summary.held,
             failed = summary.failed,
+            latest = summary.latest,
             zip_bytes = summary.zip_bytes,
             "seeded"
         );
@@ -180,11 +194,11 @@ impl SeedRun {
         phase: &'static str,
         level: Level,
         at_once: usize,
-        modules: BTreeSet<ModuleVersion>,
+        modules: &BTreeSet<ModuleVersion>,
         progress: &mut Progress,
     ) {
         let total = modules.len() as u64;
-        let modules: Vec<_> = modules.into_iter().filter(|module| !progress.failed.contains(module)).collect();
+        let modules: Vec<_> = modules.iter().filter(|module| !progress.failed.contains(module)).cloned().collect();
         let mut done = total - modules.len() as u64;
         let work = stream::iter(modules).map(|module| async move { (self.ensure(&module, level).await, module) });
         let mut work = std::pin::pin!(work.buffer_unordered(at_once));
@@ -205,6 +219,25 @@ impl SeedRun {
         }
     }
 
+    /// Says what of the plan is held, with its hashes. Not before all is fetched: a reader that has stopped reading would stop
+    /// the run.
+    async fn name_all(&self, zips: &BTreeSet<ModuleVersion>, go_mods: &BTreeSet<ModuleVersion>, progress: &Progress) {
+        let with_zip = zips.iter().map(|module| (module, Level::Zip));
+        for (module, level) in with_zip.chain(go_mods.iter().map(|module| (module, Level::GoMod))) {
+            // What failed has been told.
+            let Ok(Some(held)) = self.held(module, level, Pins::default()).await else { continue };
+            let event = SeedEvent::Module {
+                path: module.path.to_string(),
+                version: module.version.to_string(),
+                sum: held.zip.map(|(h1, _)| h1.to_string()),
+                go_mod_sum: held.go_mod_h1.to_string(),
+            };
+            if progress.events.send(event).await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Makes sure that the store answers for `module`, and that it has the hashes that go.sum pins.
     async fn ensure(&self, module: &ModuleVersion, level: Level) -> Result<Had, SourceError> {
         let pins = self.plan.pins.get(module).copied().unwrap_or_default();
@@ -214,28 +247,25 @@ impl SeedRun {
         let want = Want { module: module.clone(), level, zip_h1: pins.zip, go_mod_h1: pins.go_mod };
         self.mirror.obtain(want).await?;
         match self.held(module, level, pins).await? {
-            Some(zip_bytes) => Ok(Had::Now { zip_bytes }),
+            Some(held) => Ok(Had::Now { zip_bytes: held.zip.map_or(0, |(_, len)| len) }),
             None => Err(SourceError::Failed(format!("{module} was fetched and is not there"))),
         }
     }
 
-    /// The length of the zip (0 for a go.mod), if the store answers for `module` at this level.
-    async fn held(&self, module: &ModuleVersion, level: Level, pins: Pins) -> Result<Option<u64>, SourceError> {
+    /// What the store has of `module`, if it answers for it at this level.
+    async fn held(&self, module: &ModuleVersion, level: Level, pins: Pins) -> Result<Option<Holding>, SourceError> {
         let wanted = module.clone();
         let held = self.mirror.intake().blocking(move |store| store.manifest(&wanted)).await?;
         let Some(held) = held else { return Ok(None) };
         let zip = held.manifest.zip.as_ref().filter(|_| held.complete && level == Level::Zip);
-        let (zip_h1, go_mod_h1) = (zip.map(|zip| zip.h1), Some(held.manifest.go_mod_h1));
+        let holding = Holding { zip: zip.map(|zip| (zip.h1, zip.len)), go_mod_h1: held.manifest.go_mod_h1 };
         let differs = |pin: Option<_>, got: Option<_>| pin.is_some() && got.is_some() && pin != got;
-        if differs(pins.zip, zip_h1) || differs(pins.go_mod, go_mod_h1) {
+        if differs(pins.zip, holding.zip.map(|(h1, _)| h1)) || differs(pins.go_mod, Some(holding.go_mod_h1)) {
             return Err(SourceError::Forged(format!(
                 "what this site holds as {module} does not have the hash of the go.sum"
             )));
         }
-        Ok(match level {
-            Level::GoMod => Some(0),
-            Level::Zip => zip.map(|zip| zip.len),
-        })
+        Ok(Some(holding).filter(|holding| level == Level::GoMod || holding.zip.is_some()))
     }
 }
 
@@ -262,6 +292,11 @@ impl Progress {
         if self.failed.insert(module) {
             self.failed(name, reason).await;
         }
+    }
+
+    async fn warning(&mut self, module: String, reason: String) {
+        tracing::warn!(module, reason, "seeded, but");
+        let _ = self.events.send(SeedEvent::Warning { module, reason }).await;
     }
 
     async fn failed(&mut self, module: String, reason: String) {
