@@ -72,7 +72,10 @@ pub struct Request {
     pub path: String,
     /// Header fields with lower-case names.
     pub headers: HashMap<String, String>,
-    method: String,
+    /// The method.
+    pub method: String,
+    /// The path as it came.
+    pub target: String,
 }
 
 /// The server: stops when it is dropped.
@@ -206,6 +209,11 @@ impl FixtureProxy {
         self.table().log.iter().filter(|request| request.path == path).cloned().collect()
     }
 
+    /// All requests, in order.
+    pub fn all_requests(&self) -> Vec<Request> {
+        self.table().log.clone()
+    }
+
     /// How many requests for a path came.
     pub fn count(&self, path: &str) -> usize {
         self.requests(path).len()
@@ -336,7 +344,7 @@ async fn read_request(stream: &mut BufReader<TcpStream>) -> std::io::Result<Opti
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let fields = lines.filter_map(|line| line.split_once(':'));
     let headers = fields.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect();
-    Ok(Some(Request { path: percent_decode(target), headers, method: method.into() }))
+    Ok(Some(Request { path: percent_decode(target), headers, method: method.into(), target: target.into() }))
 }
 
 fn note(shared: &Shared, request: &Request) -> (Fault, bool) {
