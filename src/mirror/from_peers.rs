@@ -126,9 +126,10 @@ impl FromPeers {
                 want.module
             ))),
             // That somebody lies is no proof that nobody has it.
-            None => {
-                Err(refused.unwrap_or_else(|| SourceError::Miss(format!("no node of this site has {}", want.module))))
-            }
+            None => Err(match refused {
+                Some(refused) => refused,
+                None => SourceError::Miss(nobody_has(&want.module, intake).await?),
+            }),
         }
     }
 
@@ -290,6 +291,17 @@ async fn is_withdrawn(held: &Held, intake: &Intake) -> Result<bool, SourceError>
 fn told(peers: &BTreeSet<PeerId>) -> String {
     let each: Vec<String> = peers.iter().map(|peer| format!("peer {peer}")).collect();
     if each.is_empty() { "the peers".into() } else { each.join(" and ") }
+}
+
+/// What to tell and to do where the site has no such version.
+async fn nobody_has(module: &ModuleVersion, intake: &Intake) -> Result<String, SourceError> {
+    let path = module.path.clone();
+    let others = intake.blocking(move |store| store.versions(&path)).await?;
+    let highest = others.into_iter().filter(|other| other.has_zip).map(|other| other.version).max();
+    let others = highest.map_or_else(String::new, |highest| format!(" (but other versions, up to {highest})"));
+    Ok(format!(
+        "no node of this site has {module}{others}: `modswarm seed {module}` on a node that has an upstream brings it in"
+    ))
 }
 
 fn serves(held: &Held, level: Level) -> bool {

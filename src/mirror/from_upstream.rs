@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 
 use super::check::h1_threads;
 use super::databases::Proven;
-use super::from_peers;
 use super::intake::Intake;
 use super::lists::{self, Known};
 use super::source::{Level, Resolved, Source, SourceError, Want, Work};
+use super::{from_peers, graver};
 use crate::domain::blob::{BlobId, MAX_BLOB};
 use crate::domain::dirhash::H1;
 use crate::domain::manifest::{GoMod, MAX_INFO, MAX_INLINE_GO_MOD, Manifest, Proof, ZipRef};
@@ -65,7 +65,12 @@ impl FromUpstream {
             Ok(info.bytes)
         };
         let go_mod = async { self.upstream.go_mod(module).await.map_err(outside) };
-        tokio::try_join!(info, go_mod)
+        // Both to their end: of two errors the first is not the one that counts.
+        match tokio::join!(info, go_mod) {
+            (Ok(info), Ok(go_mod)) => Ok((info, go_mod)),
+            (Err(info), Err(go_mod)) => Err(graver(go_mod, info)),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+        }
     }
 
     /// The newest version. `@latest` is optional in the protocol: a proxy that answers 404 to it is asked for its list, as the go command

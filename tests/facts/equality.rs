@@ -3,7 +3,7 @@
 //!
 //! Four places to fetch from hold the same modules: a `file://` tree; a node with an upstream; the same node when the
 //! upstream is gone; a node that knows only that one. What is left out of the comparison: addresses and directories, the
-//! progress lines of downloads, and the *reasons* that a proxy gives (each has its own words for "there is no such file").
+//! progress lines of downloads, the order of progress lines, and the *reasons* that a proxy gives (each has its own words for "there is no such file").
 
 use std::path::{Path, PathBuf};
 
@@ -227,7 +227,7 @@ impl Place {
     fn plain(&self, text: &str) -> String {
         let home = self.home.path().to_str().unwrap();
         let text = text.replace(&self.goproxy, "PROXY").replace(home, "HOME").replace("\\n", "\n").replace("\\t", "\t");
-        let mut lines: Vec<String> = Vec::new();
+        let (mut lines, mut search): (Vec<String>, Vec<String>) = Default::default();
         for line in text.lines().filter(|line| !line.starts_with("go: downloading ")) {
             match line.find("reading PROXY/") {
                 // The file that was asked for stays, its proxy's reason does not.
@@ -237,9 +237,15 @@ impl Place {
                     lines.push(line[..at + end].into());
                 }
                 None if line.trim_start().starts_with("server response:") => {}
+                // In the order of a Go map, so in none.
+                None if line.starts_with("go: finding module ") || line.starts_with("go: found ") => {
+                    search.push(line.into())
+                }
                 None => lines.push(line.into()),
             }
         }
+        search.sort();
+        lines.append(&mut search);
         lines.join("\n")
     }
 }
@@ -284,7 +290,9 @@ async fn the_go_command_sees_no_difference_between_a_tree_and_a_node() {
     write_tree(&data(&dir, "tree"));
     let tree = Place::new("a tree", &format!("file://{}", data(&dir, "tree").display()));
     let upstream = upstream().await;
-    let seed = NodeProcess::start(&data(&dir, "seed"), &["--upstream", &upstream.url()]).await;
+    // What it was told of lists stays fresh, or each question would wait for all attempts at an upstream that is gone.
+    let seed = ["--upstream", &upstream.url(), "--fresh", "1d"];
+    let seed = NodeProcess::start(&data(&dir, "seed"), &seed).await;
     let site = Site { tree, dir, seed };
 
     let live = Place::new("a node with an upstream", &site.seed.goproxy);

@@ -74,12 +74,6 @@ async fn fact_24_what_is_known_and_cannot_be_had_now_sends_nobody_to_the_next_pr
     }
 }
 
-/// What the go command prints of a node's answer, without the address.
-fn told(ended: &Ended, goproxy: &str) -> String {
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    ended.stderr.replace(goproxy, "NODE")
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn fact_25_the_user_of_the_go_command_reads_one_sentence_on_each_kind_of_failure() {
     if no_go_command().await {
@@ -94,16 +88,50 @@ async fn fact_25_the_user_of_the_go_command_reads_one_sentence_on_each_kind_of_f
     let gone = FixtureProxy::start(&[]).await.url();
     let cut_off = TestNode::start(NodeOptions::seed(&gone)).await;
     for (node, module, want) in [
-        (&alone, "example.com/none@v1.0.0", "?"),
-        (&away, "example.com/m@v9.9.9", "?"),
-        (&away, "example.com/m@v1.0.0", "?"),
-        (&seed, "example.com/none@v1.0.0", "?"),
-        (&seed, "example.com/secret@v1.0.0", "?"),
-        (&cut_off, "example.com/m@v1.0.0", "?"),
+        (
+            &alone,
+            "example.com/none@v1.0.0",
+            "info: 404 Not Found\n\tserver response: not found: no node of this site has example.com/none@v1.0.0: \
+             `modswarm seed example.com/none@v1.0.0` on a node that has an upstream brings it in",
+        ),
+        (
+            &away,
+            "example.com/m@v1.9.9",
+            "info: 404 Not Found\n\tserver response: not found: no node of this site has example.com/m@v1.9.9 (but other \
+             versions, up to v1.0.0): `modswarm seed example.com/m@v1.9.9` on a node that has an upstream brings it in",
+        ),
+        (
+            &away,
+            "example.com/m@v1.0.0",
+            "zip: 503 Service Unavailable\n\tserver response: unavailable: example.com/m@v1.0.0 cannot be had from the peers \
+             now: 1 blob could not be fetched: no peer is connected; try again when a peer that has them is back",
+        ),
+        (
+            &seed,
+            "example.com/none@v1.0.0",
+            "info: 404 Not Found\n\tserver response: not found: no upstream has the info of example.com/none@v1.0.0: \
+             not found: the fixture has no /example.com/none/@v/v1.0.0.info",
+        ),
+        (
+            &seed,
+            "example.com/secret@v1.0.0",
+            "info: 403 Forbidden\n\tserver response: refused: UPSTREAM refuses the info of example.com/secret@v1.0.0 with \
+             status 403 (\"fixture: status 403\"): check the URL, the credentials and that proxy's policy",
+        ),
+        (
+            &cut_off,
+            "example.com/m@v1.0.0",
+            "info: 503 Service Unavailable\n\tserver response: unavailable: UPSTREAM did not give the info of \
+             example.com/m@v1.0.0 in 5 attempts: it cannot be reached (Connection refused (os error 111)); look at the line \
+             to it, then ask again",
+        ),
     ] {
         let ended = download(&node.goproxy, module).await;
-        eprintln!("{module}: {}", told(&ended, &node.goproxy).replace(&upstream.url(), "UPSTREAM").replace(&gone, "UPSTREAM"));
-        let _ = want;
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        let told = ended.stderr.replace(&upstream.url(), "UPSTREAM").replace(&gone, "UPSTREAM");
+        let (path, version) = module.split_once('@').unwrap();
+        let from = format!("go: {module}: reading {}/{path}/@v/{version}.", node.goproxy);
+        assert_eq!(told.trim_end(), from + want);
     }
 }
 
@@ -177,7 +205,11 @@ async fn fact_27_every_answer_says_that_it_depends_on_the_header() {
     }
     assert_eq!(upstream.total(), 0);
     for target in [ZIP, LIST, "/example.com/m/@latest"] {
-        assert_eq!(ask(&node.goproxy, "GET", target, &[("Disable-Module-Fetch", "false")]).await.status, 200, "{target}");
+        assert_eq!(
+            ask(&node.goproxy, "GET", target, &[("Disable-Module-Fetch", "false")]).await.status,
+            200,
+            "{target}"
+        );
     }
     for target in [INFO, ZIP, LIST, "/example.com/m/@latest"] {
         for got in [

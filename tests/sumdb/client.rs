@@ -62,7 +62,7 @@ fn a_miss_a_failure_and_a_forgery_are_told_apart() {
 }
 
 #[test]
-fn a_lookup_that_is_answered_with_another_modules_record_is_refused() {
+fn fact_31_a_lookup_that_is_answered_with_another_modules_record_is_refused() {
     let mut db = database(3, 3);
     let other = db.add("example.com/other@v1.2.3", GO_MOD, Some(ZIP));
     let answer = db.answer("lookup/example.com/other@v1.2.3").unwrap();
@@ -117,7 +117,7 @@ fn no_byte_of_a_lookup_can_be_changed() {
 }
 
 #[test]
-fn forged_tiles_are_refused_and_not_kept() {
+fn fact_31_forged_tiles_are_refused_and_not_kept() {
     for wanted in tiles_for_record(300, 1001) {
         for place in [0, wanted.data_len() / 2, wanted.data_len() - 1] {
             let client = tampered(database(300, 700), move |path, mut body| {
@@ -159,7 +159,7 @@ fn a_tile_that_rotted_in_the_store_is_fetched_again() {
 }
 
 #[test]
-fn a_partial_tile_that_is_gone_is_cut_from_the_full_one() {
+fn fact_30_a_partial_tile_that_is_gone_is_cut_from_the_full_one() {
     let old = database(300, 21).head();
     let db = database(300, 700);
     let lookup = [b"300\n".as_slice(), &db.record(300).text, b"\n", old.note()].concat();
@@ -177,7 +177,7 @@ fn a_partial_tile_that_is_gone_is_cut_from_the_full_one() {
 }
 
 #[test]
-fn the_head_moves_forward_and_never_back() {
+fn fact_31_the_head_moves_forward_and_never_back() {
     let shared = Shared::new(database(300, 0));
     let client = shared.client();
     let first = block_on(client.prove(&module())).unwrap();
@@ -203,7 +203,7 @@ fn the_head_moves_forward_and_never_back() {
 }
 
 #[test]
-fn a_forked_log_is_an_error_with_evidence_and_stays_one() {
+fn fact_31_a_forked_log_is_an_error_with_evidence_and_stays_one() {
     let honest = database(300, 100);
     let keys = [honest.verifier()];
     let with = |other: u64, after: u64| {

@@ -34,7 +34,7 @@ fn offline_client(server: Server, db: FixtureDb, record: u64) -> MemoryClient {
 }
 
 #[test]
-fn a_client_with_an_empty_cache_proves_a_module_with_a_server_alone() {
+fn fact_29_a_client_with_an_empty_cache_proves_a_module_with_a_server_alone() {
     for (before, after, size) in [(0, 0, 1), (300, 700, 301), (300, 700, 700), (300, 700, 1001), (65_600, 9, 65_610)] {
         let db = database(before, after);
         let server = serve(&db, before, size);
@@ -48,7 +48,7 @@ fn a_client_with_an_empty_cache_proves_a_module_with_a_server_alone() {
 }
 
 #[test]
-fn a_server_is_supported_only_with_every_single_tile() {
+fn fact_28_a_server_is_supported_only_with_every_single_tile() {
     let db = database(300, 700);
     let tiles = tiles_for_record(300, 1001);
     for lacking in 0..tiles.len() {
@@ -86,7 +86,7 @@ fn a_record_that_the_pinned_head_does_not_have_cannot_be_answered() {
 }
 
 #[test]
-fn a_partial_tile_is_cut_from_a_wider_one_and_nothing_wider_is_promised() {
+fn fact_30_a_partial_tile_is_cut_from_a_wider_one_and_nothing_wider_is_promised() {
     let db = database(300, 700);
     let server = serve(&db, 300, 1001);
     let answer = server.tile("tile/8/0/003.p/7").unwrap();
@@ -128,7 +128,7 @@ fn a_pinned_head_moves_only_forward_with_proof_and_with_all_tiles() {
 }
 
 #[test]
-fn clients_behind_and_ahead_of_the_pinned_head_are_served() {
+fn fact_29_clients_behind_and_ahead_of_the_pinned_head_are_served() {
     let db = database(300, 700);
     let mut server = serve(&db, 300, 600);
     // Behind: has seen the head of 600, and is served under the head of 1001.

@@ -38,7 +38,7 @@ async fn a_seed_answers_for_what_it_holds_and_brings_what_it_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_are_the_databases_own_and_say_how_long_they_last() {
+async fn fact_28_answers_are_the_databases_own_and_say_how_long_they_last() {
     let site = Site::start().await;
     let seed = TestNode::start(NodeOptions::seed(&site.upstream.url()).proving(&site.key())).await;
     assert_eq!(seed.get(&file(&site.modules[0], ".mod")).await.status, 200);
@@ -69,7 +69,7 @@ async fn answers_are_the_databases_own_and_say_how_long_they_last() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_head_moves_only_when_a_record_needs_it_and_old_clients_go_along() {
+async fn fact_29_the_head_moves_only_when_a_record_needs_it_and_old_clients_go_along() {
     let site = Site::start().await;
     let key = site.key();
     let seed = TestNode::start(NodeOptions::seed(&site.upstream.url()).proving(&key)).await;
@@ -100,7 +100,7 @@ async fn the_head_moves_only_when_a_record_needs_it_and_old_clients_go_along() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_isolated_node_answers_for_nothing_that_the_site_does_not_have() {
+async fn fact_28_an_isolated_node_answers_for_nothing_that_the_site_does_not_have() {
     let site = Site::start().await;
     let empty = TestNode::start(NodeOptions::default().proving(&site.key())).await;
     assert!(!is_supported(&empty).await);

@@ -177,7 +177,7 @@ fn a_reason_is_one_printable_line() {
 }
 
 #[test]
-fn a_checksum_database_is_found_by_its_whole_name() {
+fn fact_28_a_checksum_database_is_found_by_its_whole_name() {
     let known = ["sum.golang.org", "sum.example/a", "sum.example/a/b"];
     let split = |text| split_sumdb(text, known);
     assert_eq!(split("sum.golang.org/supported"), Some(("sum.golang.org", SumdbRequest::Supported)));

@@ -69,7 +69,7 @@ fn a_record_is_read_as_the_database_writes_it() {
 }
 
 #[test]
-fn a_record_with_any_other_line_is_refused() {
+fn fact_31_a_record_with_any_other_line_is_refused() {
     let quote = module("rsc.io/quote@v1.5.2");
     let zip = format!("rsc.io/quote v1.5.2 {}\n", h1(1));
     let go_mod = format!("rsc.io/quote v1.5.2/go.mod {}\n", h1(2));

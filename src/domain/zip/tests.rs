@@ -155,6 +155,55 @@ fn limits_hold_on_what_is_declared() {
     assert_eq!(refused(&zip), r#""m.example/a@v1.0.0/go.mod" unpacks to 19 bytes, but declares 20"#);
 }
 
+/// A zip behind so many zeros that it has a length of one's choice. The zeros take no memory.
+struct Behind {
+    zip: Vec<u8>,
+    len: u64,
+}
+
+impl ReadAt for Behind {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read_exact_at(&self, offset: u64, buf: &mut [u8]) -> std::io::Result<()> {
+        let zeros = self.len - self.zip.len() as u64;
+        for (at, byte) in (offset..).zip(buf) {
+            let place = at.checked_sub(zeros).and_then(|at| usize::try_from(at).ok());
+            *byte = place.map_or(0, |at| self.zip[at]);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn fact_17_sizes_are_accepted_up_to_the_limit_and_refused_one_byte_above() {
+    // Packed.
+    let most = Behind { zip: streamed(&files()), len: MAX_ZIP };
+    assert_eq!(check_module_zip(&module(), &most).unwrap().len, MAX_ZIP);
+    let over = Behind { len: MAX_ZIP + 1, ..most };
+    assert_eq!(refused(&over), "the zip has 524288001 bytes, more than the 524288000 that are allowed");
+    // Unpacked, by what is declared: the whole is counted before anything is unpacked.
+    let mut zip = streamed(&[(format!("{PREFIX}a.bin"), b"abc".to_vec()), (format!("{PREFIX}b.bin"), vec![])]);
+    let record = zip.windows(4).position(|it| it == b"PK\x01\x02").unwrap();
+    for (more, fits) in [(0_u32, true), (1, false)] {
+        put(&mut zip, record + 24, &(500 << 20).to_le_bytes());
+        let second = last(&zip, b"PK\x01\x02");
+        put(&mut zip, second + 24, &more.to_le_bytes());
+        assert_eq!(Archive::read(&zip).is_ok(), fits, "{more}");
+    }
+    // go.mod and LICENSE, which the go command reads whole.
+    for name in ["go.mod", "LICENSE"] {
+        let zip = |len: usize| streamed(&[(format!("{PREFIX}{name}"), vec![b'\n'; len])]);
+        assert_eq!(check_module_zip(&module(), &zip(16 << 20)).unwrap().unpacked, 16 << 20, "{name}");
+        let error = format!("\"{PREFIX}{name}\" has 16777217 bytes, more than the 16777216 that are allowed");
+        assert_eq!(refused(&zip((16 << 20) + 1)), error);
+        // Only at the root.
+        let below = streamed(&[(format!("{PREFIX}sub/{name}"), vec![b'\n'; (16 << 20) + 1])]);
+        assert!(check_module_zip(&module(), &below).is_ok(), "{name}");
+    }
+}
+
 #[test]
 fn a_file_outside_of_the_module_is_refused() {
     let zip = streamed(&[("m.example/a@v1.0.1/go.mod", vec![])]);
