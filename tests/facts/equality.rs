@@ -98,95 +98,95 @@ impl Project {
     }
 }
 
+/// Commands in a module that requires nothing.
+const IN_EMPTY: [&str; 51] = [
+    "list -m -versions example.com/lib",
+    "list -m -versions example.com/dep",
+    "list -m -retracted -versions example.com/dep",
+    "list -m -versions example.com/pseudo",
+    "list -m -json example.com/lib@v1.0.0",
+    "list -m -json example.com/lib@latest",
+    "list -m -json -retracted example.com/dep@v1.1.0",
+    "list -m example.com/lib@main",
+    "list -m example.com/lib@v1.0",
+    "list -m example.com/old@latest",
+    "list -m example.com/old@v2",
+    "list -m example.com/pseudo@latest",
+    "list -m example.com/pseudo@0123456",
+    "list -m example.com/none@latest",
+    "list -m example.com/lib@v9.9.9",
+    "list -m example.com/lib@nonsense",
+    "list -m example.com/lib@v2.0.0",
+    "mod download -json example.com/lib@v1.1.0",
+    "mod download -json example.com/Upper/Case@v1.0.0-RC.1",
+    "mod download -json example.com/old@v2.0.0+incompatible",
+    "mod download -json example.com/none@v1.0.0",
+    "mod download -json example.com/lib@v9.9.9",
+    "get example.com/lib@v1",
+    "get example.com/lib@v1.0",
+    "get example.com/lib@latest",
+    "get example.com/lib@main",
+    "get example.com/lib@abcdefabcdef",
+    "get example.com/lib@abcdefa",
+    "get example.com/lib@>v1.0.0",
+    "get example.com/lib@<v1.0.1",
+    "get example.com/lib@v1.2.0-rc.1",
+    "get example.com/lib/v2@latest",
+    "get example.com/lib/v2@v1.0.0",
+    "get example.com/dep@latest",
+    "get example.com/dep@v1.1.0",
+    "get example.com/gone@latest",
+    "get example.com/old@latest",
+    "get example.com/old@v2.0.0+incompatible",
+    "get example.com/pseudo@latest",
+    "get example.com/Upper/Case@latest",
+    "get example.com/upper/case@latest",
+    "get example.com/nest/inner@latest",
+    "get example.com/nest/sub@latest",
+    "get example.com/nest/none@latest",
+    "get example.com/lib/none@v1.0.0",
+    "get example.com/renamed@v1.0.0",
+    "get example.com/none",
+    "get example.com/lib@v9.9.9",
+    "install example.com/tool/cmd/hello@v1.0.0",
+    "install example.com/tool/cmd/hello@latest",
+    "install example.com/tool/cmd/none@latest",
+];
+
+/// Commands in a module that requires most of the fixtures.
+const IN_APP: [&str; 16] = [
+    "list -m -u all",
+    "list -m -u -json all",
+    "list -m -versions all",
+    "mod download -json",
+    "mod graph",
+    "mod why -m example.com/dep example.com/pseudo",
+    "mod why example.com/lib/v2/sub",
+    "mod tidy",
+    "mod verify",
+    "get -u ./...",
+    "get -u=patch ./...",
+    "get example.com/lib@upgrade",
+    "get example.com/lib@patch",
+    "get example.com/lib@none",
+    "list -deps -f {{.ImportPath}} ./...",
+    "build ./...",
+];
+
+const IN_UNTIDY: [&str; 2] = ["mod tidy", "build ./..."];
+
+const IN_ODD: [&str; 5] =
+    ["list -m all", "get example.com/lib@latest", "get example.com/lib@v1.1.0", "mod tidy", "mod graph"];
+
 fn cases() -> Vec<Case> {
-    use Project::{App, Empty, Odd, Untidy};
+    let projects: [(Project, &[&'static str]); 4] =
+        [(Project::Empty, &IN_EMPTY), (Project::App, &IN_APP), (Project::Untidy, &IN_UNTIDY), (Project::Odd, &IN_ODD)];
     let case = |project, line: &'static str| {
         let branch = line.ends_with("@main").then_some(Differs::WithoutUpstream);
         let probing = PROBING.contains(&(project, line)).then_some(Differs::UntilTheUpstreamAnswers);
         Case { args: line.split(' ').collect(), project, differs: branch.or(probing) }
     };
-    let mut cases: Vec<Case> = [
-        "list -m -versions example.com/lib",
-        "list -m -versions example.com/dep",
-        "list -m -retracted -versions example.com/dep",
-        "list -m -versions example.com/pseudo",
-        "list -m -json example.com/lib@v1.0.0",
-        "list -m -json example.com/lib@latest",
-        "list -m -json -retracted example.com/dep@v1.1.0",
-        "list -m example.com/lib@main",
-        "list -m example.com/lib@v1.0",
-        "list -m example.com/old@latest",
-        "list -m example.com/old@v2",
-        "list -m example.com/pseudo@latest",
-        "list -m example.com/pseudo@0123456",
-        "list -m example.com/none@latest",
-        "list -m example.com/lib@v9.9.9",
-        "list -m example.com/lib@nonsense",
-        "list -m example.com/lib@v2.0.0",
-        "mod download -json example.com/lib@v1.1.0",
-        "mod download -json example.com/Upper/Case@v1.0.0-RC.1",
-        "mod download -json example.com/old@v2.0.0+incompatible",
-        "mod download -json example.com/none@v1.0.0",
-        "mod download -json example.com/lib@v9.9.9",
-        "get example.com/lib@v1",
-        "get example.com/lib@v1.0",
-        "get example.com/lib@latest",
-        "get example.com/lib@main",
-        "get example.com/lib@abcdefabcdef",
-        "get example.com/lib@abcdefa",
-        "get example.com/lib@>v1.0.0",
-        "get example.com/lib@<v1.0.1",
-        "get example.com/lib@v1.2.0-rc.1",
-        "get example.com/lib/v2@latest",
-        "get example.com/lib/v2@v1.0.0",
-        "get example.com/dep@latest",
-        "get example.com/dep@v1.1.0",
-        "get example.com/gone@latest",
-        "get example.com/old@latest",
-        "get example.com/old@v2.0.0+incompatible",
-        "get example.com/pseudo@latest",
-        "get example.com/Upper/Case@latest",
-        "get example.com/upper/case@latest",
-        "get example.com/nest/inner@latest",
-        "get example.com/nest/sub@latest",
-        "get example.com/nest/none@latest",
-        "get example.com/lib/none@v1.0.0",
-        "get example.com/renamed@v1.0.0",
-        "get example.com/none",
-        "get example.com/lib@v9.9.9",
-        "install example.com/tool/cmd/hello@v1.0.0",
-        "install example.com/tool/cmd/hello@latest",
-        "install example.com/tool/cmd/none@latest",
-    ]
-    .map(|line| case(Empty, line))
-    .into();
-    cases.extend(
-        [
-            "list -m -u all",
-            "list -m -u -json all",
-            "list -m -versions all",
-            "mod download -json",
-            "mod graph",
-            "mod why -m example.com/dep example.com/pseudo",
-            "mod why example.com/lib/v2/sub",
-            "mod tidy",
-            "mod verify",
-            "get -u ./...",
-            "get -u=patch ./...",
-            "get example.com/lib@upgrade",
-            "get example.com/lib@patch",
-            "get example.com/lib@none",
-            "list -deps -f {{.ImportPath}} ./...",
-            "build ./...",
-        ]
-        .map(|line| case(App, line)),
-    );
-    cases.extend(["mod tidy", "build ./..."].map(|line| case(Untidy, line)));
-    cases.extend(
-        ["list -m all", "get example.com/lib@latest", "get example.com/lib@v1.1.0", "mod tidy", "mod graph"]
-            .map(|line| case(Odd, line)),
-    );
-    cases
+    projects.into_iter().flat_map(|(project, lines)| lines.iter().map(move |line| case(project, line))).collect()
 }
 
 /// Somewhere to fetch from, and what that is called in its output.

@@ -187,7 +187,7 @@ fn fact_17_sizes_are_accepted_up_to_the_limit_and_refused_one_byte_above() {
     let mut zip = streamed(&[(format!("{PREFIX}a.bin"), b"abc".to_vec()), (format!("{PREFIX}b.bin"), vec![])]);
     let record = zip.windows(4).position(|it| it == b"PK\x01\x02").unwrap();
     for (more, fits) in [(0_u32, true), (1, false)] {
-        put(&mut zip, record + 24, &(500 << 20).to_le_bytes());
+        put(&mut zip, record + 24, &(500_u32 << 20).to_le_bytes());
         let second = last(&zip, b"PK\x01\x02");
         put(&mut zip, second + 24, &more.to_le_bytes());
         assert_eq!(Archive::read(&zip).is_ok(), fits, "{more}");
