@@ -197,9 +197,7 @@ impl Daemon {
                 "module versions that the databases and publishers of now do not prove were set aside: seed or publish them again"
             );
         }
-        let http = TcpListener::bind(config.http).await;
-        let http = http.map_err(|source| DaemonError::Http { address: config.http, source })?;
-        let address = http.local_addr().map_err(|source| DaemonError::Http { address: config.http, source })?;
+        let (http, address) = listen_http(config.http).await?;
         let identity = files::identity(&config.data)?;
         let peer_id = identity.public().to_peer_id();
         let mut parts: JoinSet<Part> = JoinSet::new();
@@ -309,6 +307,14 @@ impl Daemon {
 fn addresses(option: &'static str, texts: &[String]) -> Result<Vec<Multiaddr>, DaemonError> {
     let parse = |text: &String| text.parse().map_err(|_| DaemonError::Address { option, value: text.clone() });
     texts.iter().map(parse).collect()
+}
+
+/// The GOPROXY endpoint's listener, and where it really listens.
+async fn listen_http(address: SocketAddr) -> Result<(TcpListener, SocketAddr), DaemonError> {
+    let failed = |source| DaemonError::Http { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
 }
 
 /// An address that a client on this machine can use: "all interfaces" is none.

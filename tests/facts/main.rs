@@ -38,7 +38,7 @@
 //! | 30 | partial tiles are cut from wider ones | tests/sumdb/client.rs, tests/sumdb/server.rs |
 //! | 31 | records, tiles and heads are verified | src/domain/sumdb/tests.rs, tests/sumdb/client.rs |
 //! | 32 | toolchains | see [`NO_TEST`] |
-//! | 33 | private patterns | see [`NO_TEST`] |
+//! | 33 | private modules: 404 without a word to any upstream | tests/site_node/private.rs |
 //! | 34 | a GOMODCACHE as a source | see [`NO_TEST`] |
 //! | 35 | what a script reads | tests/cli/seeding.rs |
 
@@ -61,9 +61,8 @@ use std::path::Path;
 const FACTS: u32 = 35;
 
 /// Facts that a node cannot be tested for, and why.
-const NO_TEST: [(u32, &str); 3] = [
+const NO_TEST: [(u32, &str); 2] = [
     (32, "toolchains are modules like all others to a node; nothing seeds them by name"),
-    (33, "there are no patterns of private modules that a node would have to keep to itself"),
     (
         34,
         "a node reads such a directory as any `file://` upstream, where `.info` has to be there; nothing imports one with \
