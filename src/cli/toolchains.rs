@@ -12,7 +12,9 @@ pub(super) const WORD: &str = "toolchain";
 
 /// Reads versions and platforms.
 pub(super) fn read(words: &[String]) -> Result<SeedRequest, Failure> {
-    let here = Platform::named(consts::OS, consts::ARCH);
+    // Rust has one name for both byte orders.
+    let little = consts::ARCH == "powerpc64" && cfg!(target_endian = "little");
+    let here = Platform::named(consts::OS, if little { "ppc64le" } else { consts::ARCH });
     let toolchains = Toolchain::parse_words(words, here).map_err(|why| {
         let file =
             if Path::new(WORD).exists() { format!("; what is here as {WORD} is ./{WORD}") } else { String::new() };

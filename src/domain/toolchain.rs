@@ -18,53 +18,11 @@ const PREFIX: &str = "v0.0.1-";
 const LANGUAGES_SINCE: u32 = 21;
 
 /// Operating systems: `KnownOS` of Go's `internal/syslist`.
-const SYSTEMS: &[&str] = &[
-    "aix",
-    "android",
-    "darwin",
-    "dragonfly",
-    "freebsd",
-    "hurd",
-    "illumos",
-    "ios",
-    "js",
-    "linux",
-    "nacl",
-    "netbsd",
-    "openbsd",
-    "plan9",
-    "solaris",
-    "wasip1",
-    "windows",
-    "zos",
-];
+const SYSTEMS: &str = "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris \
+    wasip1 windows zos";
 /// Architectures: `KnownArch` of Go's `internal/syslist`.
-const ARCHITECTURES: &[&str] = &[
-    "386",
-    "amd64",
-    "amd64p32",
-    "arm",
-    "armbe",
-    "arm64",
-    "arm64be",
-    "loong64",
-    "mips",
-    "mipsle",
-    "mips64",
-    "mips64le",
-    "mips64p32",
-    "mips64p32le",
-    "ppc",
-    "ppc64",
-    "ppc64le",
-    "riscv",
-    "riscv64",
-    "s390",
-    "s390x",
-    "sparc",
-    "sparc64",
-    "wasm",
-];
+const ARCHITECTURES: &str = "386 amd64 amd64p32 arm armbe arm64 arm64be loong64 mips mipsle mips64 mips64le \
+    mips64p32 mips64p32le ppc ppc64 ppc64le riscv riscv64 s390 s390x sparc sparc64 wasm";
 /// Other names of the same, as Rust, `uname` and package names have them.
 const OTHER_NAMES: &[(&str, &str)] = &[
     ("macos", "darwin"),
@@ -130,9 +88,9 @@ impl Platform {
     /// The platform with these names, Go's or others (`macos`, `x86_64`); `None` for what Go does not know.
     #[must_use]
     pub fn named(os: &str, arch: &str) -> Option<Self> {
-        let known = |name: &str, list: &'static [&'static str]| {
+        let known = |name: &str, list: &'static str| {
             let name = OTHER_NAMES.iter().find(|(other, _)| *other == name).map_or(name, |(_, of_go)| of_go);
-            list.iter().copied().find(|known| *known == name)
+            list.split(' ').find(|known| *known == name)
         };
         Some(Self { os: known(os, SYSTEMS)?, arch: known(arch, ARCHITECTURES)? })
     }
@@ -239,8 +197,8 @@ impl fmt::Display for Toolchain {
 fn is_like_a_platform(word: &str) -> bool {
     let lower = word.to_ascii_lowercase();
     let first = lower.split(['/', '-', '_', ':']).next().unwrap_or_default();
-    let known = SYSTEMS.iter().chain(ARCHITECTURES).chain(OTHER_NAMES.iter().map(|(other, _)| other));
-    word.contains('/') || known.into_iter().any(|name| *name == first)
+    let names = SYSTEMS.split(' ').chain(ARCHITECTURES.split(' ')).chain(OTHER_NAMES.iter().map(|(other, _)| *other));
+    word.contains('/') || names.into_iter().any(|name| name == first)
 }
 
 /// `go1.26.1`, `go1.27rc2`, `go1.20`: what GOTOOLCHAIN takes that is a release.

@@ -150,6 +150,33 @@ async fn a_query_brings_the_module_and_what_it_requires() {
 }
 
 #[tokio::test]
+async fn a_toolchain_brings_what_says_that_its_version_exists() {
+    let dir = tempfile::tempdir().unwrap();
+    let toolchain = |platform: &str| {
+        make_module("golang.org/toolchain", &format!("v0.0.1-go1.99.1.{platform}"), &[("bin/go", platform.as_bytes())])
+    };
+    let modules = ["windows-arm64", "linux-amd64", "darwin-arm64"].map(toolchain);
+    let upstream = FixtureProxy::start(&modules).await;
+    let node = NodeProcess::start(dir.path(), &["--upstream", &upstream.url(), "--sumdb", "off"]).await;
+    let what = ["seed", "toolchain", "go1.99.1", "windows/arm64", "--json", "--data", node.data()];
+    for (fetched, held) in [(2, 0), (0, 2)] {
+        let ended = run(&what).await;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(ended.stderr.contains("--sumdb off") && ended.stderr.lines().count() == 1, "{}", ended.stderr);
+        let last = serde_json::from_str(ended.stdout.lines().last().unwrap()).unwrap();
+        let SeedEvent::Done(got) = last else { panic!("no summary in {}", ended.stdout) };
+        assert_eq!((got.zips, got.go_mods, got.fetched, got.held), (1, 1, fetched, held), "{got:?}");
+    }
+    // The go command of every platform looks at the `.info` of linux/amd64; the list names only what can be had.
+    assert_holds(&node, &modules[0], true).await;
+    assert_holds(&node, &modules[1], false).await;
+    let cached = async |rest: &str| get(&format!("{}/cached-only/golang.org/toolchain/@v/{rest}", node.goproxy)).await;
+    assert_eq!(cached("v0.0.1-go1.99.1.linux-amd64.info").await.body, modules[1].info);
+    assert_eq!(cached("list").await.text(), "v0.0.1-go1.99.1.windows-arm64\n");
+    assert_eq!(upstream.count(&url(&modules[2], ".mod")), 0, "nobody asked for that platform");
+}
+
+#[tokio::test]
 async fn what_does_not_have_the_hash_of_the_go_sum_is_refused_and_not_stored() {
     let site = Site::start().await;
     let right = std::fs::read_to_string(site.path("app/go.sum")).unwrap();
