@@ -73,6 +73,7 @@
 //! | [`verified`] | the one door |
 //! | [`domain`] | what a Go module version is: pure, no I/O, no clock, no randomness |
 //! | [`config`], [`admin`] | checked configuration; the local API as data |
+//! | [`publish_dir`] | reads a directory that is to be published; the rules are in [`domain::publish`] |
 //!
 //! # Where this differs from the first design, and why
 //!
@@ -93,6 +94,7 @@ pub mod daemon;
 pub mod domain;
 pub mod mirror;
 pub mod proxy;
+pub mod publish_dir;
 pub mod store;
 pub mod sumdb;
 pub mod swarm;

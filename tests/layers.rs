@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("verified", &["domain"]),
     ("admin", &[]),
     ("config", &["domain"]),
+    ("publish_dir", &["domain"]),
     ("store", &["domain", "verified"]),
     ("sumdb", &["domain"]),
     ("upstream", &["domain"]),
@@ -27,7 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "config", "admin",
         ],
     ),
-    ("cli", &["daemon", "config", "admin", "domain", "upstream"]),
+    ("cli", &["daemon", "config", "admin", "publish_dir", "domain", "upstream"]),
 ];
 
 /// What pure code does not know of.

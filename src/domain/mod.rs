@@ -16,6 +16,7 @@ pub mod module;
 pub mod note;
 pub mod pattern;
 pub mod publication;
+pub mod publish;
 pub mod recipe;
 pub mod request;
 pub mod site;
