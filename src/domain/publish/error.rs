@@ -84,6 +84,9 @@ pub enum Fault {
     /// `GO.MOD` and the like.
     #[error("a go.mod file has to be named in lower case")]
     GoModCase,
+    /// A directory `go.mod` in the root of a zip.
+    #[error("go.mod is a directory there, which the go command reads as a file")]
+    GoModDirectory,
     /// A go.mod below the root, in a zip.
     #[error("a go.mod file may be in the module's root only")]
     NestedGoMod,

@@ -18,11 +18,12 @@
 //! * *`.git` is left out whatever it is*: in a work tree of `git worktree` it is a file, which `CreateFromDir` packs
 //!   although no repository ever has one.
 //! * *Directory entries in a zip are refused.* `CheckZip` lets them be, but they count for the zip's `h1:` and are not
-//!   found again in the module cache, so that `go mod verify` fails for everybody.
+//!   found again in the module cache, so that `go mod verify` fails for everybody. Neither is a directory `go.mod`, which
+//!   the go command fails to read after `CheckZip` has let it pass.
 //! * *A zip with vendored packages stays as it is*: `CheckZip` does not look for them.
 //!
-//! Where the go command itself disagrees on a tree and on its repository (a symbolic link with the name go.mod in a
-//! sub-directory, a `.svn` directory that is in git), the rule for trees holds. Files that git ignores are packed, as in
+//! Where Go disagrees with itself on a tree and on its repository (a symbolic link whose name no file may have, one with
+//! the name go.mod in a sub-directory, a `.svn` directory that is in git), the rule for trees holds: they are left out. Files that git ignores are packed, as in
 //! `CreateFromDir`: nothing here knows of git.
 //!
 //! Invariant: what [`Tree::write_zip`] writes passes [`check_zip`].

@@ -59,6 +59,9 @@ fn check_entry(entry: &Entry, prefix: &str, seen: &mut Names) -> Result<(), Faul
     }
     let path = check_file_path(path).map_err(Fault::Name)?;
     seen.add(path, false)?;
+    if path.split_once('/').is_some_and(|(root, _)| root.eq_ignore_ascii_case(GO_MOD)) {
+        return Err(Fault::GoModDirectory);
+    }
     let name = path.rsplit('/').next().unwrap_or(path);
     if name.eq_ignore_ascii_case(GO_MOD) && name != path {
         return Err(Fault::NestedGoMod);

@@ -85,6 +85,8 @@ fn a_go_mod_below_the_root_of_a_zip_is_refused() {
     assert_eq!(fault(&["sub/go.mod"]), Fault::NestedGoMod);
     assert_eq!(fault(&["vendor/x/GO.mod"]), Fault::NestedGoMod);
     assert_eq!(fault(&["Go.mod"]), Fault::GoModCase);
+    assert_eq!(fault(&["go.mod/a"]), Fault::GoModDirectory);
+    assert!(check_zip(&module(), &zip(&["sub/go.mod/a"])).is_ok());
 }
 
 #[test]
