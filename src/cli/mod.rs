@@ -5,6 +5,7 @@
 mod client;
 mod env;
 mod log;
+mod publish;
 mod seed;
 mod seed_files;
 mod signals;
@@ -49,6 +50,11 @@ enum Command {
     Status(status::Args),
     /// Print what makes the go command use the running node.
     Env(env::Args),
+    /// Sign a module version of your own and put it into the site.
+    ///
+    /// A directory is packed by the rules of the go command; a zip has to keep them. The running node takes it if the key is
+    /// one of those that its site file has for the module's prefix, and all nodes with the same site file follow.
+    Publish(publish::Args),
     /// Make a publisher's key; show who publishes which modules.
     #[command(subcommand)]
     Site(site::Command),
@@ -116,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::Seed(args) => seed::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Env(args) => env::run(&args),
+        Command::Publish(args) => publish::run(&args),
         Command::Site(command) => site::run(command),
     };
     match ended {

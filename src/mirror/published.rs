@@ -1,7 +1,8 @@
 //! What is published on this node: a publisher's zip and signature become a manifest and blobs, or nothing at all.
 //!
 //! The way in is that of everything else: the zip is checked and split as one from upstream is, and the manifest goes
-//! through the door with the publication as its proof. What is published once stays: the same content again is no error
+//! through the door with the publication as its proof. Besides, the zip keeps every rule of the go command
+//! ([`crate::domain::publish`]), and the go.mod is the one that is in it, so that the two cannot disagree. What is published once stays: the same content again is no error
 //! and changes nothing, other content under the same version is refused.
 
 use std::fs::File;
@@ -24,9 +25,10 @@ use crate::domain::dirhash::H1;
 use crate::domain::manifest::{MAX_INFO, MAX_ZIP, Manifest, Proof};
 use crate::domain::module::ModuleVersion;
 use crate::domain::publication::Publication;
+use crate::domain::publish::{PublishError, check_zip};
 use crate::domain::site::policy_line;
 use crate::domain::trust::TrustError;
-use crate::domain::zip;
+use crate::domain::zip::ZipError;
 use crate::store::{FileBytes, Held};
 
 /// How long the next bytes of a zip may take: they come from a program on this machine.
@@ -153,7 +155,7 @@ impl Publishing {
         }
         let also = file.try_clone().map_err(|error| unwritable(&error))?;
         let of = module.clone();
-        let go_mod = tokio::task::spawn_blocking(move || go_mod_of(&of, also)).await;
+        let go_mod = tokio::task::spawn_blocking(move || checked(&of, also)).await;
         let go_mod = go_mod.map_err(|error| SourceError::Local(error.to_string()))??;
         let by_signature = |h1| vec![Expected { h1, by: "its publication".into() }];
         let go_mod_h1 = H1::of_go_mod(&go_mod);
@@ -186,10 +188,14 @@ fn is_published(held: &Held, signed: &Publication) -> Result<bool, SourceError> 
     Ok(held.complete || zip.blake3 != signed.zip_blake3)
 }
 
-fn go_mod_of(module: &ModuleVersion, file: File) -> Result<Vec<u8>, SourceError> {
+/// The go.mod of a zip that every go command accepts.
+fn checked(module: &ModuleVersion, file: File) -> Result<Vec<u8>, SourceError> {
     let file = FileBytes::new(file).map_err(|error| unwritable(&error))?;
-    zip::go_mod_of(module, &file)
-        .map_err(|why| SourceError::Forged(format!("the zip of {module} is not usable: {why}")))
+    match check_zip(module, &file) {
+        Ok(checked) => Ok(checked.go_mod),
+        Err(PublishError::Zip(ZipError::Read(error))) => Err(unwritable(&error)),
+        Err(why) => Err(SourceError::Forged(format!("the zip of {module} cannot be published: {why}"))),
+    }
 }
 
 /// An upload, counted.

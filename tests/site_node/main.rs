@@ -7,6 +7,7 @@ mod common;
 #[path = "../common/sumdb.rs"]
 mod sumdb;
 
+mod commands;
 mod go;
 mod private;
 mod publishing;

@@ -19,14 +19,12 @@
 mod check;
 mod end;
 mod error;
-mod go_mod;
 mod inflate;
 mod record;
 
 pub use check::{ZipFacts, check_module_zip, check_module_zip_with};
 pub(crate) use end::{END_LEN, END64_LEN, End, LOCATOR_LEN};
 pub use error::ZipError;
-pub use go_mod::go_mod_of;
 pub(crate) use inflate::Inflater;
 pub(crate) use record::{Local, Record, each as each_record};
 
