@@ -8,6 +8,9 @@
 //! 1. *Drop-in.* A `go` command that works against the upstream works against a node, byte for byte.
 //! 2. *Nothing unproven enters.* Peers, upstreams and disks are untrusted for bytes: what is stored has gone through [`verified`]. A module
 //!    version enters only with a checksum database's proof of its hashes, unless the node was started with `--sumdb off`.
+//! 2. *Nothing unproven enters.* Peers, upstreams and disks are untrusted for bytes: what is stored has gone through [`verified`]. On a node
+//!    that is told of a checksum database (`--sumdb`), a module version enters only with the database's proof of its hashes;
+//!    what the site's policy covers enters only with its publisher's signature, on every node.
 //! 3. *What goes in comes out bit for bit.* A zip leaves every node with the bytes with which it was seeded.
 //! 4. *A hit is local.* What the node holds is served without a network round trip.
 //! 5. *Pull the plug at any moment.* Nothing acknowledged is lost.
@@ -22,7 +25,9 @@
 //! | **recipe** | how to rebuild a zip bit for bit, in *pages*, which are blobs too ([`domain::recipe`]) |
 //! | **manifest** | all that is known of one module version, named by its own BLAKE3 ([`domain::manifest`]) |
 //! | **catalog** | the set of manifests a node accepts; lists and "latest" are computed from it, never asked of a peer |
-//! | **proof** | record, inclusion path and signed tree head of a checksum database: enough to check a manifest alone |
+//! | **proof** | record, inclusion path and signed tree head of a checksum database, or a publication: enough to check a manifest alone |
+//! | **publication** | what a publisher's key has signed of a module version that no database covers ([`domain::publication`]) |
+//! | **policy** | which keys publish what is under which module prefix, from the site file ([`domain::site`]) |
 //! | **state** | what a node can answer of a checksum database: the pinned head, and which blob is which tile |
 //! | **seed** | a node that has an upstream |
 //! | **verified** | bytes that passed their check; only [`verified`] makes them, and the store takes nothing else |
@@ -53,6 +58,17 @@
 //! * *A record comes with its manifest, its tiles a moment later.* Until then it waits, and so does a lookup of it, for a bounded time;
 //!   `supported` speaks of the records whose tiles are here. Taking it back for each new module would stop every build of the
 //!   site, since the go command goes straight to the internet then.
+//!
+//! # Private modules
+//!
+//! * *A prefix of the policy has one source*: the publications of its keys ([`domain::trust`]). A checksum database's record does not
+//!   count under it, since anybody can have a private name recorded in public.
+//! * *Nobody outside hears of them*, nor of what `--private` matches: one function stands before every question to an
+//!   upstream or a database (`Mirror::may_ask_outside`). What one of them has said before is not used any more.
+//! * *Policies reach nodes one after the other*, so a node does not hold against a peer what only another policy lets in
+//!   ([`domain::trust::TrustError::is_fault`]). It neither takes it nor passes it on.
+//! * *A published version stays as it is* ([`mirror::Publishing`]). A key that is taken out of the policy takes along what only it
+//!   has signed, at the next start; publishing the same content with another key brings it back.
 //!
 //! # Layers
 //!
