@@ -333,6 +333,25 @@ mod tests {
     }
 
     #[test]
+    fn the_site_file_and_private_patterns_are_read_with_the_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, site) = (dir.path().join("modswarm.toml"), dir.path().join("ours.toml"));
+        std::fs::write(&site, "").unwrap();
+        std::fs::write(&path, format!("site = '{}'\nprivate = '*.corp.example'\n", site.display())).unwrap();
+        let raw = || Raw { data: Some(dir.path().into()), ..Raw::default() };
+        let config = raw().or(Raw::read(&path).unwrap()).check().unwrap();
+        assert_eq!(config.site.path, site);
+        assert_eq!(config.private.covers("git.corp.example/x"), Some("*.corp.example"));
+        let without = raw().check().unwrap();
+        assert!(without.private.is_empty() && without.site.path == dir.path().join(SITE_FILE));
+        let error = Raw { private: Some("a.example,[".into()), ..raw() }.check().unwrap_err().to_string();
+        assert!(
+            error.starts_with("--private \"a.example,[\" is not usable: the pattern \"[\" is malformed"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn an_unknown_key_is_named() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("modswarm.toml");

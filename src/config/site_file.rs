@@ -49,7 +49,9 @@ impl SiteFile {
     pub fn find(named: Option<PathBuf>, data: &Path) -> Result<Self, ConfigError> {
         let Some(named) = named else {
             return match Self::read(data.join(SITE_FILE)) {
-                Err(ConfigError::Read { path, source, .. }) if source.kind() == ErrorKind::NotFound => {
+                Err(ConfigError::Read { path, source, .. })
+                    if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+                {
                     Ok(Self { path, site: Site::default() })
                 }
                 // One that cannot be read is a policy that would not be kept.

@@ -194,7 +194,8 @@ impl Daemon {
         if aside > 0 {
             tracing::warn!(
                 aside,
-                "module versions that the databases and publishers of now do not prove were set aside: seed or publish them again"
+                "module versions that no checksum database or publisher of this configuration proves were set aside: seed or \
+                 publish them again"
             );
         }
         let (http, address) = listen_http(config.http).await?;

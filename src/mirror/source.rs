@@ -89,7 +89,8 @@ pub trait Source: Send + Sync + 'static {
         Box::pin(async { Err(SourceError::Miss("only an upstream resolves queries".into())) })
     }
 
-    /// Whether [`Source::list`] and [`Source::resolve`] can have an answer that the catalog does not.
+    /// Whether [`Source::list`] and [`Source::resolve`] can have an answer that the catalog does not. Such a source is never
+    /// asked for private modules.
     fn is_upstream(&self) -> bool {
         false
     }

@@ -7,9 +7,18 @@ use crate::common::process::{ALONE, Ended, READY, modswarm, output, run};
 
 #[tokio::test]
 async fn help_is_for_terminals_of_100_columns_and_goes_to_stdout() {
-    for args in
-        [&["--help"][..], &["-h"], &["up", "--help"], &["seed", "--help"], &["status", "-h"], &["env", "--help"]]
-    {
+    for args in [
+        &["--help"][..],
+        &["-h"],
+        &["up", "--help"],
+        &["seed", "--help"],
+        &["status", "-h"],
+        &["env", "--help"],
+        &["publish", "--help"],
+        &["site", "--help"],
+        &["site", "key", "--help"],
+        &["site", "show", "--help"],
+    ] {
         let help = run(args).await;
         assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""), "{args:?}");
         let widest = help.stdout.lines().max_by_key(|line| line.chars().count()).unwrap();
