@@ -191,15 +191,16 @@ impl<O: Ops> Client<O> {
         if now == then || then.size == 0 {
             return Ok(());
         }
-        let (shown, proof) = if now.size == then.size {
+        let (shown, proof, tiles) = if now.size == then.size {
             // Both are signed, so no tile is needed to see it.
-            (now.hash, Vec::new())
+            (now.hash, Vec::new(), Vec::new())
         } else {
-            let proven = self.read(now, tree_nodes(then.size)).await?;
-            (tree_hash(then.size, &proven)?, prove_tree(now.size, then.size, &proven)?)
+            let (proven, tiles) = self.look(now, tree_nodes(then.size)).await?;
+            (tree_hash(then.size, &proven)?, prove_tree(now.size, then.size, &proven)?, tiles)
         };
         if shown == then.hash {
-            return Ok(());
+            // Not before: those of another history would be in the place of the true ones.
+            return self.save(tiles).await;
         }
         let (older, newer) = (older.clone(), newer.clone());
         Err(Box::new(Fork { database: self.database().into(), older, newer, shown, proof }).into())
@@ -214,8 +215,27 @@ impl<O: Ops> Client<O> {
         state.known.insert(tree);
     }
 
-    /// Reads hashes of `nodes` in `tree` out of tiles from the store or from upstream, all of them authenticated.
+    /// Reads hashes of `nodes` in `tree` as [`Client::look`] does, and stores the tiles.
     async fn read(&self, tree: TreeHead, nodes: impl IntoIterator<Item = Node>) -> Result<Proven<Bytes>, ClientError> {
+        let (proven, new) = self.look(tree, nodes).await?;
+        self.save(new).await?;
+        Ok(proven)
+    }
+
+    async fn save(&self, tiles: Vec<(Tile, Bytes)>) -> Result<(), ClientError> {
+        if tiles.is_empty() {
+            return Ok(());
+        }
+        self.ops.save_tiles(tiles).await.map_err(|source| store_error(&self.keys, "tile", source))
+    }
+
+    /// Reads hashes of `nodes` in `tree` out of tiles from the store or from upstream, all of them authenticated, and gives
+    /// the tiles that are not in the store.
+    async fn look(
+        &self,
+        tree: TreeHead,
+        nodes: impl IntoIterator<Item = Node>,
+    ) -> Result<(Proven<Bytes>, Vec<(Tile, Bytes)>), ClientError> {
         let plan = Plan::new(tree, nodes)?;
         let fetched = self.gather(&plan, true).await?;
         let stored: Vec<bool> = fetched.iter().map(|fetched| fetched.stored).collect();
@@ -231,17 +251,9 @@ impl<O: Ops> Client<O> {
             }
             Err(source) => return Err(self.tile_error(source)),
         };
-        let new: Vec<(Tile, Bytes)> = proven
-            .tiles()
-            .zip(stored)
-            .filter(|(_, stored)| !stored)
-            .map(|((tile, data), _)| (tile, data.clone()))
-            .collect();
-        if !new.is_empty() {
-            let saved = self.ops.save_tiles(new).await;
-            saved.map_err(|source| store_error(&self.keys, "tile", source))?;
-        }
-        Ok(proven)
+        let new = proven.tiles().zip(stored).filter(|(_, stored)| !stored);
+        let new = new.map(|((tile, data), _)| (tile, data.clone())).collect();
+        Ok((proven, new))
     }
 
     async fn gather(&self, plan: &Plan, from_store: bool) -> Result<Vec<Fetched>, ClientError> {

@@ -10,7 +10,7 @@ use modswarm::domain::tlog::{Tile, TilePath};
 use modswarm::sumdb::{Client, ClientError, Fork, Kind, MemoryOps, Ops, OpsError, tiles_for_record};
 
 use super::common::{FixtureDb, NAME};
-use super::{GO_MOD, MODULE, Shared, Upstream, ZIP, database, module, open, tampered};
+use super::{GO_MOD, MODULE, MemoryClient, Shared, Upstream, ZIP, database, module, open, tampered};
 
 fn fork_of(error: ClientError) -> Box<Fork> {
     match error {
@@ -244,6 +244,24 @@ fn fact_31_a_forked_log_is_an_error_with_evidence_and_stays_one() {
         }
         assert_eq!(ops_client.head(), Some(before), "{name}");
     }
+}
+
+#[test]
+fn tiles_of_another_history_do_not_take_the_place_of_the_true_ones() {
+    // The client has proven a module, so it has all tiles of its path; one of them is wider in the other history.
+    let shared = Shared::new(database(300, 100));
+    let client = shared.client();
+    let proof = block_on(client.prove(&module())).unwrap();
+    let forked = database(290, 800);
+    let forked_head = forked.head();
+    let tiles = tiles_for_record(300, 401);
+    let kept = |client: &MemoryClient| tiles.iter().map(|tile| client.ops().kept_tile(*tile)).collect::<Vec<_>>();
+    let before = kept(&client);
+    let honest = std::mem::replace(&mut *shared.db.write().unwrap(), forked);
+    fork_of(block_on(client.accept(forked_head.note().into())).unwrap_err());
+    assert_eq!(kept(&client), before);
+    *shared.db.write().unwrap() = honest;
+    assert_eq!(block_on(client.prove(&module())).unwrap(), proof);
 }
 
 #[test]
