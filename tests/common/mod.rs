@@ -17,6 +17,7 @@ pub mod wire;
 
 use std::cmp::Ordering;
 use std::io::{Cursor, Write};
+use std::path::Path;
 
 use bytes::Bytes;
 use modswarm::domain::dirhash::H1;
@@ -80,6 +81,20 @@ pub fn noise(len: usize, seed: u64) -> Vec<u8> {
     let mut bytes = vec![0; len];
     blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
     bytes
+}
+
+/// Copies what is in a directory into another one.
+pub fn copy_dir(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir_all(&target).unwrap();
+            copy_dir(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }
 
 /// A module path or version as it stands in a URL: upper case as `!` and lower case.

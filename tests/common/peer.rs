@@ -1,6 +1,6 @@
 //! A peer that is no node: it speaks the real protocols and offers what a test gives it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex};
 
@@ -43,6 +43,8 @@ struct Offers {
     memory: MemoryHeld,
     /// By name and key hash of the checksum database.
     states: Mutex<HashMap<String, StateId>>,
+    /// Blobs that somebody wanted.
+    wanted: watch::Sender<HashSet<BlobId>>,
 }
 
 /// A gossip message, as nodes encode it.
@@ -147,6 +149,13 @@ impl TestPeer {
         self.held.states.lock().unwrap().insert(database.into(), state);
     }
 
+    /// Waits until somebody has asked for this blob.
+    pub async fn was_asked_for(&self, id: BlobId) {
+        let mut wanted = self.held.wanted.subscribe();
+        let asked = tokio::time::timeout(WATCHDOG, wanted.wait_for(|wanted| wanted.contains(&id))).await;
+        asked.expect("nobody has asked").unwrap();
+    }
+
     /// Gossips, when somebody listens.
     pub async fn announce(&self, announcement: &Announcement) {
         let mut subscribed = self.subscribed.clone();
@@ -158,6 +167,7 @@ impl TestPeer {
 
 impl Held for Offers {
     fn blobs(&self, ids: &[BlobId], budget: usize) -> io::Result<Vec<Option<Bytes>>> {
+        self.wanted.send_modify(|wanted| wanted.extend(ids));
         self.memory.blobs(ids, budget)
     }
 

@@ -8,6 +8,9 @@ use modswarm::domain::tlog::{FULL_WIDTH, Tile};
 
 use crate::sumdb::FixtureDb;
 
+/// The lie about a tile that nodes may know already, and then do not ask for.
+pub(crate) const FULL_TILE: &str = "a full tile";
+
 /// A state before it is blobs, so that it can be bent.
 pub(crate) struct Draft {
     /// The size that it is announced with.
@@ -43,21 +46,23 @@ impl Draft {
         self
     }
 
-    /// Each way in which a state of `db` can be a lie, with what it says. `stranger` has the name of `db` and another key.
+    /// Each way in which a state of `db` (of more than 513 records) can be a lie. `stranger` has the name of `db` and another key.
     pub(crate) fn lies(db: &FixtureDb, stranger: &FixtureDb) -> Vec<(&'static str, Self)> {
         let good = || Self::of(db);
+        let top = good().tiles.len() - 1;
+        let edge = top - 1;
         let mut without = good();
-        without.tiles.remove(3);
+        without.tiles.remove(top);
         let mut narrower = good();
-        let cut = Tile::new(0, 2, 90).unwrap();
-        narrower.tiles[2] = (cut, narrower.tiles[2].1[..cut.data_len()].to_vec());
+        let (tile, data) = &mut narrower.tiles[edge];
+        *tile = Tile::new(tile.level(), tile.n(), tile.width() - 1).unwrap();
+        data.truncate(tile.data_len());
         let mut swapped = good();
-        let other = swapped.tiles[1].1.clone();
-        swapped.tiles[0].1 = other;
+        swapped.tiles[0].1 = swapped.tiles[1].1.clone();
         vec![
-            ("a full tile", good().flipped(1, 100)),
-            ("a tile at the edge", good().flipped(2, 0)),
-            ("the top", good().flipped(3, 40)),
+            (FULL_TILE, good().flipped(1, 100)),
+            ("a tile at the edge", good().flipped(edge, 0)),
+            ("the top", good().flipped(top, 40)),
             ("a tile in another's place", swapped),
             ("a tile without the one above", without),
             ("a tile that is too narrow", narrower),

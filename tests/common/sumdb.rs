@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use modswarm::domain::dirhash::H1;
 use modswarm::domain::module::ModuleVersion;
 use modswarm::domain::note::{Signer, Verifier};
-use modswarm::domain::sumdb::{Lookup, Record, SignedHead};
+use modswarm::domain::sumdb::{Lookup, Record, SignedHead, SumdbProof};
 use modswarm::domain::tlog::{
-    FULL_WIDTH, HashLog, Hashes, Node, TILE_HEIGHT, Tile, TilePath, TreeHead, prove_tree, tree_hash,
+    FULL_WIDTH, HashLog, Hashes, Node, TILE_HEIGHT, Tile, TilePath, TreeHead, prove_record, prove_tree, tree_hash,
 };
 
 /// The name of the database unless a test chooses another.
@@ -111,6 +111,18 @@ impl FixtureDb {
     /// The proof that the tree of the first `new` records contains that of the first `old`.
     pub(crate) fn consistency(&self, old: u64, new: u64) -> Vec<modswarm::domain::tlog::Hash> {
         prove_tree(new, old, &self.log).expect("sizes that there are")
+    }
+
+    /// The proof of a recorded module version under the head of the tree of all records.
+    pub(crate) fn proof_of(&self, module: &str) -> SumdbProof {
+        let record = &self.records[self.by_name[&escape(module)]];
+        SumdbProof {
+            database: self.verifier().name().into(),
+            index: record.id,
+            record: record.text.clone(),
+            path: prove_record(self.size(), record.id, &self.log).expect("a record of the tree"),
+            head: self.note(),
+        }
     }
 
     /// The data of a tile, if the log has that many hashes in it.

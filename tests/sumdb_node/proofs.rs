@@ -5,7 +5,7 @@ use std::sync::{Arc, RwLock};
 use modswarm::domain::note::Signer;
 
 use super::common::node::{NodeOptions, TestNode};
-use super::common::{Fault, FixtureModule, FixtureProxy, make_module};
+use super::common::{Fault, FixtureModule, FixtureProxy, copy_dir, make_module};
 use super::sumdb::{FixtureDb, NAME};
 use super::{Site, file, mount, record};
 
@@ -200,18 +200,5 @@ async fn what_was_taken_without_a_proof_is_set_aside_when_proofs_are_wanted() {
         copy_dir(dir.path(), copy.path());
         let node = TestNode::start_in(copy, options).await;
         assert_serves(&node, first).await;
-    }
-}
-
-fn copy_dir(from: &std::path::Path, to: &std::path::Path) {
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            std::fs::create_dir_all(&target).unwrap();
-            copy_dir(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
     }
 }
