@@ -9,11 +9,14 @@ use crate::common::{FixtureModule, make_module};
 use crate::site::{Site, file};
 use crate::sumdb::FixtureDb;
 
+/// What is odd, and a zip of that kind whose names start with what is given.
+type Odd<'a> = (&'static str, &'a dyn Fn(&str) -> Vec<u8>);
+
 /// Zips that the go command itself would not unpack (golang.org/x/mod/zip, `CheckZip`), or not make, and of which an `h1:`
 /// can be computed. Each is named by what is odd.
 fn odd_zips() -> Vec<(&'static str, FixtureModule)> {
     let link = |name: String| Entry { external: 0o120_777 << 16, ..stored(name, b"/etc/passwd") };
-    let odd: [(&str, &dyn Fn(&str) -> Vec<u8>); 16] = [
+    let odd: [Odd<'_>; 16] = [
         ("a symbolic link", &|prefix| zip(&[link(format!("{prefix}link.go"))])),
         ("names that differ in case", &|prefix| {
             zip(&[stored(format!("{prefix}a.go"), b"package a\n"), stored(format!("{prefix}A.go"), b"package a\n")])
@@ -45,7 +48,7 @@ fn odd_zips() -> Vec<(&'static str, FixtureModule)> {
             zip(&[Entry { crc: 0, ..stored(format!("{prefix}a.go"), b"package a\n") }])
         }),
     ];
-    let module = |(n, (what, make)): (usize, (&'static str, &dyn Fn(&str) -> Vec<u8>))| {
+    let module = |(n, (what, make)): (usize, Odd<'_>)| {
         let version = format!("v1.{n}.0");
         let zip = Bytes::from(make(&format!("example.com/Odd@{version}/")));
         (what, FixtureModule { zip, ..make_module("example.com/Odd", &version, &[]) })

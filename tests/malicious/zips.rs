@@ -24,7 +24,7 @@ struct Bad {
 /// Each kind of bad zip, as one version of one module.
 fn bad_zips() -> Vec<Bad> {
     let mut made = Vec::new();
-    let mut bad = |what, reason, make: &dyn Fn(&dyn Fn(&str) -> String) -> Vec<u8>| {
+    let mut bad = |what, reason, make: Make<'_>| {
         let version = format!("v1.{}.0", made.len());
         let prefix = format!("example.com/bad@{version}/");
         let zip = make(&|name| format!("{prefix}{name}"));
@@ -37,8 +37,12 @@ fn bad_zips() -> Vec<Bad> {
     made
 }
 
+/// Puts a name into the module's directory.
 type Name<'a> = &'a dyn Fn(&str) -> String;
-type Add<'a> = &'a mut dyn FnMut(&'static str, &'static str, &dyn Fn(Name<'_>) -> Vec<u8>);
+/// Makes a bad zip.
+type Make<'a> = &'a dyn Fn(Name<'_>) -> Vec<u8>;
+/// Adds one to the list: what it is, why it is refused, how it is made.
+type Add<'a> = &'a mut dyn FnMut(&'static str, &'static str, Make<'_>);
 
 /// Those whose `h1:` cannot be computed.
 fn unreadable(bad: Add<'_>) {
