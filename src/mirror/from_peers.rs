@@ -105,7 +105,12 @@ impl FromPeers {
                 Ok(manifest) if manifest.manifest().module == want.module => match intake.accept(manifest).await {
                     Ok(Accepted::New | Accepted::Replaced { .. }) => from = Some(peer),
                     Ok(_) => {}
-                    Err(error) => tracing::warn!(%peer, module = %want.module, %error, "manifest refused"),
+                    Err(error) => {
+                        tracing::warn!(%peer, module = %want.module, %error, "manifest refused");
+                        if let SourceError::Forged(why) = error {
+                            refused = Some(format!("what peer {peer} has as {} was refused: {why}", want.module));
+                        }
+                    }
                 },
                 Ok(_) => self.fetcher.blame(peer, &"it answered a lookup with another module"),
                 Err(error) if error.is_fault() => {

@@ -193,6 +193,11 @@ async fn nothing_of_a_lie_reaches_a_client_where_only_a_liar_is_connected() {
         if lie.shows_at_the_door() {
             victim.bans(&liar).await;
             assert_eq!(victim.node.status().await.store.versions, 0, "{lie:?}");
+        } else {
+            // It stays connected, and its lie stays no miss.
+            let got = victim.get(&file(&about, end)).await;
+            assert_eq!(got.status, 503, "{lie:?}: {}", got.text());
+            assert!(got.text().contains("was found to be wrong before"), "{lie:?}: {}", got.text());
         }
         victim.says_only_the_truth(&site, &about).await;
         assert_ne!(victim.go_gets(&site, &about).await, Some(true), "{lie:?}");
