@@ -108,7 +108,8 @@ impl FromPeers {
                     Err(error) => {
                         tracing::warn!(%peer, module = %want.module, %error, "manifest refused");
                         if let SourceError::Forged(why) = error {
-                            refused = Some(format!("what peer {peer} has as {} was refused: {why}", want.module));
+                            let why = format!("what peer {peer} has as {} was refused: {why}", want.module);
+                            refused = Some(SourceError::Forged(why));
                         }
                     }
                 },

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use modswarm::domain::pattern::PrefixPatterns;
 use modswarm::domain::request;
 use modswarm::mirror::databases::Databases;
 use modswarm::mirror::outcome::Outcome;
@@ -69,7 +70,12 @@ async fn impatient(dir: &std::path::Path, list: &str) -> Mirror {
     let options = UpstreamOptions { retries: 0, answer_timeout: short, progress_timeout: short, ..options(list) };
     let source = FromUpstream::new(Arc::new(Upstream::new(options).unwrap()), dir.to_owned());
     let intake = Intake::new(store, Databases::default(), None);
-    Mirror::new(MirrorOptions { intake, sources: vec![Arc::new(source)], fresh: Duration::from_secs(60) })
+    Mirror::new(MirrorOptions {
+        intake,
+        sources: vec![Arc::new(source)],
+        fresh: Duration::from_secs(60),
+        private: PrefixPatterns::default(),
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]
