@@ -118,8 +118,8 @@ pub struct TreeLine {
 pub struct ForkLine {
     /// Seconds since 1970 at which it was found.
     pub found_at: u64,
-    /// The tree head of the shorter history, or of one of the two if they have one length. Either may be the one that is
-    /// believed; `None` if the report cannot be read.
+    /// The tree head of the shorter history, or of one of the two if they have one length. Either may be the one that
+    /// is believed; `None` if the report cannot be read.
     pub older: Option<TreeLine>,
     /// The one that does not continue it.
     pub newer: Option<TreeLine>,

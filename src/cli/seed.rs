@@ -18,8 +18,8 @@ const MAX_LINE: usize = 1 << 20;
 
 /// What is said of toolchains on a node that proves nothing. The go command wants their proof even with GOSUMDB=off
 /// (cmd/go/internal/modfetch, `useSumDB`).
-const UNPROVEN_TOOLCHAINS: &str = "modswarm: this node runs with --sumdb off: the go command takes a toolchain only with the \
-    checksum database's proof, so its users must reach that database themselves";
+const UNPROVEN_TOOLCHAINS: &str = "modswarm: this node runs with --sumdb off: the go command takes a toolchain only \
+    with the checksum database's proof, so its users must reach that database themselves";
 
 /// Arguments of `modswarm seed`.
 #[derive(Debug, clap::Args)]
@@ -34,8 +34,8 @@ Examples:
 A build brings no toolchain, as only you know the platforms: where machines may have a Go that is
 older than the `go` or `toolchain` line of a go.mod, seed that release, too.")]
 pub(super) struct Args {
-    /// go.mod, go.sum or go.work files, directories with one, or module@query; or `toolchain` first, then versions of Go
-    /// and platforms.
+    /// go.mod, go.sum or go.work files, directories with one, or module@query; or `toolchain` first, then versions of
+    /// Go and platforms.
     #[arg(required = true, value_name = "WHAT")]
     what: Vec<String>,
     #[command(flatten)]

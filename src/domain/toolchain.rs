@@ -2,8 +2,8 @@
 //!
 //! The names are those of the go command (`cmd/go/internal/toolchain`, `Exec`; `cmd/go/internal/modfetch/toolchain.go`;
 //! `internal/gover`; `internal/syslist`). What a switch asks for, measured with go 1.26: the zip, and its record in the
-//! checksum database whatever GOSUMDB and GONOSUMDB say. Asking for a version by name (`go get toolchain@go1.26.1`) reads
-//! the `.info` of *linux-amd64*, on every platform: [`Toolchain::witness`].
+//! checksum database whatever GOSUMDB and GONOSUMDB say. Asking for a version by name (`go get toolchain@go1.26.1`)
+//! reads the `.info` of *linux-amd64*, on every platform: [`Toolchain::witness`].
 //!
 //! Non-goals: comparing versions, and whether there is such a release: the upstream knows.
 
@@ -18,8 +18,8 @@ const PREFIX: &str = "v0.0.1-";
 const LANGUAGES_SINCE: u32 = 21;
 
 /// Operating systems: `KnownOS` of Go's `internal/syslist`.
-const SYSTEMS: &str = "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 solaris \
-    wasip1 windows zos";
+const SYSTEMS: &str = "aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 \
+    solaris wasip1 windows zos";
 /// Architectures: `KnownArch` of Go's `internal/syslist`.
 const ARCHITECTURES: &str = "386 amd64 amd64p32 arm armbe arm64 arm64be loong64 mips mipsle mips64 mips64le \
     mips64p32 mips64p32le ppc ppc64 ppc64le riscv riscv64 s390 s390x sparc sparc64 wasm";
@@ -134,8 +134,8 @@ impl Toolchain {
         Self::new(check_version(name)?, Platform::parse(&format!("{os}/{arch}"))?)
     }
 
-    /// Reads words in any order, versions such as `go1.26.1` and platforms such as `linux/amd64`: each version is wanted for
-    /// each platform, without any for `here`, which is this machine's.
+    /// Reads words in any order, versions such as `go1.26.1` and platforms such as `linux/amd64`: each version is
+    /// wanted for each platform, without any for `here`, which is this machine's.
     ///
     /// # Errors
     /// [`BadToolchain`] for the first word that is neither.
@@ -178,8 +178,8 @@ impl Toolchain {
         ModuleVersion { path, version: self.version.clone() }
     }
 
-    /// The same version for linux/amd64: the go command of every platform takes its `.info` as the sign that there is such a
-    /// version (`toolchainRepo.Stat`).
+    /// The same version for linux/amd64: the go command of every platform takes its `.info` as the sign that there is
+    /// such a version (`toolchainRepo.Stat`).
     #[must_use]
     pub fn witness(&self) -> Self {
         let platform = Platform { os: "linux", arch: "amd64" };

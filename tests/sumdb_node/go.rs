@@ -16,7 +16,8 @@ pub(crate) fn has_go() -> bool {
 }
 
 /// Runs the go command in `project` with no module, no go.sum and no proxy but the node. What it has compiled of the
-/// standard library is kept from run to run: it proves nothing, and takes longer than all else. `env` wins over the rest.
+/// standard library is kept from run to run: it proves nothing, and takes longer than all else. `env` wins over
+/// the rest.
 pub(crate) fn go(
     project: &Path,
     home: &Path,

@@ -166,8 +166,8 @@ async fn a_fork_is_refused_and_the_evidence_kept() {
     assert_keeps_evidence(node, &site, &fork).await;
 }
 
-/// Waits until a node has the evidence of a fork that a peer has shown it, and checks that it is still there and told after
-/// a restart.
+/// Waits until a node has the evidence of a fork that a peer has shown it, and checks that it is still there and told
+/// after a restart.
 async fn assert_keeps_evidence(node: TestNode, site: &Site, fork: &Arc<RwLock<FixtureDb>>) {
     node.wait_until(|status| !status.sumdb[0].forks.is_empty()).await;
     let found = node.status().await.sumdb.remove(0).forks.remove(0);
