@@ -59,6 +59,7 @@ fn check_entry(entry: &Entry, prefix: &str, seen: &mut Names) -> Result<(), Faul
     }
     let path = check_file_path(path).map_err(Fault::Name)?;
     seen.add(path, false)?;
+    // In any case: on some systems it would be in the place of go.mod.
     if path.split_once('/').is_some_and(|(root, _)| root.eq_ignore_ascii_case(GO_MOD)) {
         return Err(Fault::GoModDirectory);
     }
