@@ -3,10 +3,8 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::{Cursor, Write as _};
-use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use bytes::Bytes;
 use serde::Serialize;
@@ -75,19 +73,22 @@ impl Fixture {
             (self.zip_path.clone(), self.zip.clone()),
         ]
         .into();
-        let app = Router::new().fallback(answer).with_state(Arc::new(table));
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("http://{}", listener.local_addr()?);
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        Ok(url)
+        serve(move |path| table.get(path).cloned()).await
     }
 }
 
-async fn answer(State(table): State<Arc<HashMap<String, Bytes>>>, uri: Uri) -> (StatusCode, Bytes) {
-    match table.get(uri.path()) {
-        Some(bytes) => (StatusCode::OK, bytes.clone()),
+/// Serves what `answer` gives for a path as an HTTP server on loopback as long as the runtime lives; its URL.
+pub(crate) async fn serve(
+    answer: impl Fn(&str) -> Option<Bytes> + Clone + Send + Sync + 'static,
+) -> Result<String, Failure> {
+    let app = Router::new().fallback(async move |uri: Uri| match answer(uri.path()) {
+        Some(bytes) => (StatusCode::OK, bytes),
         None => (StatusCode::NOT_FOUND, Bytes::new()),
-    }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Ok(url)
 }
 
 fn go_mod() -> String {
@@ -98,7 +99,7 @@ fn go_mod() -> String {
 fn write_zip(variant: Variant, unpacked: u64) -> Result<(Vec<u8>, usize, u64), Failure> {
     let options = SimpleFileOptions::default().last_modified_time(zip::DateTime::default());
     let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    let mut dice = Dice(7);
+    let mut dice = Dice::new(7);
     let (mut files, mut written) = (0, 0);
     let mut add = |name: &str, bytes: &[u8], files: &mut usize, written: &mut u64| -> Result<(), Failure> {
         writer.start_file(format!("{MODULE}@{VERSION}/{name}"), options)?;
@@ -136,7 +137,7 @@ pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
 
 /// Text with the shape of Go source: few words often, many rarely, the usual phrases, and `data` lines in a hundred
 /// of something that does not compress. 2 to 40 KB, mostly short.
-fn source(dice: &mut Dice, data: usize) -> Vec<u8> {
+pub(crate) fn source(dice: &mut Dice, data: usize) -> Vec<u8> {
     const PHRASES: &[&str] = &[
         "\tif err != nil {\n\t\treturn nil, err\n\t}\n",
         "// Copyright The Authors. All rights reserved.\n",
@@ -173,9 +174,13 @@ const WORDS: [&str; 16] = [
 ];
 
 /// Numbers that look random and are the same in every run (splitmix64).
-struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -184,7 +189,7 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.next() % bound as u64).unwrap_or(0)
     }
 }

@@ -3,6 +3,7 @@
 mod client;
 mod figures;
 mod fixture;
+mod latency;
 mod local;
 mod memory;
 mod raw;
@@ -31,6 +32,8 @@ pub(crate) enum Bench {
     Memory(memory::Args),
     /// What one node does alone: hashing, ingesting, serving what it holds.
     Local(local::Args),
+    /// How fast one node answers out of its store, beside a static file server over the same files.
+    Latency(latency::Args),
     /// The other side of a benchmark, in a process of its own.
     #[command(hide = true, subcommand)]
     Worker(worker::Worker),
@@ -47,6 +50,7 @@ impl Bench {
             Self::Transfer(args) => transfer::run(&args),
             Self::Memory(args) => memory::run(&args),
             Self::Local(args) => local::run(&args),
+            Self::Latency(args) => latency::run(&args),
             Self::Worker(worker) => worker.run(),
         };
         ended.map_err(|error| -> Box<dyn Error> { error })

@@ -33,7 +33,7 @@ impl Node {
 
     async fn start(dir: &Path, upstream: Option<&str>, peer: Option<&str>) -> Result<Self, Failure> {
         let data = tempfile::Builder::new().prefix("modswarm-bench-").tempdir_in(dir)?;
-        let (running, ready) = Running::node(data.path(), upstream, peer).await?;
+        let (running, ready) = Running::node(data.path(), upstream, peer, None).await?;
         Ok(Self { running, ready, _data: data })
     }
 

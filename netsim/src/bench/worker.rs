@@ -19,6 +19,8 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
+use super::latency::files::{self, FilesArgs};
+use super::latency::load::{self, LoadArgs};
 use super::{Failure, raw, runtime};
 
 /// A worker that is not ready by then never will be.
@@ -31,6 +33,10 @@ pub(crate) enum Worker {
     Node(NodeArgs),
     /// The sending end of bare streams.
     Raw,
+    /// A static file server.
+    Files(FilesArgs),
+    /// Clients of a server; says what came of it and ends.
+    Load(LoadArgs),
 }
 
 /// How a node runs.
@@ -45,6 +51,9 @@ pub(crate) struct NodeArgs {
     /// The only peer.
     #[arg(long)]
     peer: Option<String>,
+    /// The only checksum database.
+    #[arg(long)]
+    sumdb: Option<String>,
 }
 
 /// Where a node can be reached.
@@ -62,6 +71,9 @@ impl Worker {
     /// # Errors
     /// What kept it from starting, or stopped it.
     pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        if let Self::Load(args) = &self {
+            return load::run(args).map(|()| ExitCode::SUCCESS);
+        }
         let runtime = runtime()?;
         let stop = CancellationToken::new();
         let stopper = stop.clone();
@@ -74,6 +86,9 @@ impl Worker {
             match self {
                 Self::Node(args) => node(args, stop).await,
                 Self::Raw => raw::send(stop).await,
+                Self::Files(args) => files::run(args, stop).await,
+                // It is no server: see above.
+                Self::Load(_) => Ok(()),
             }
         });
         runtime.shutdown_timeout(Duration::from_secs(1));
@@ -93,7 +108,7 @@ async fn node(args: NodeArgs, stop: CancellationToken) -> Result<(), Failure> {
         fresh: Duration::from_secs(60),
         mdns: false,
         office: None,
-        sumdb: Vec::new(),
+        sumdb: args.sumdb.into_iter().collect(),
         site: SiteFile::default(),
         private: PrefixPatterns::default(),
     };
@@ -118,14 +133,15 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts a node in `data`, with an upstream or a peer.
+    /// Starts a node in `data`, with an upstream or a peer, and a checksum database or none.
     pub(crate) async fn node(
         data: &Path,
         upstream: Option<&str>,
         peer: Option<&str>,
+        sumdb: Option<&str>,
     ) -> Result<(Self, NodeReady), Failure> {
         let mut args = vec!["node".to_owned(), "--data".into(), data.display().to_string()];
-        for (flag, value) in [("--upstream", upstream), ("--peer", peer)] {
+        for (flag, value) in [("--upstream", upstream), ("--peer", peer), ("--sumdb", sumdb)] {
             args.extend(value.iter().flat_map(|value| [flag.to_owned(), (*value).to_owned()]));
         }
         Self::start(&args).await
