@@ -7,11 +7,10 @@ pub mod admin;
 mod publish;
 pub mod range;
 mod respond;
+mod serve;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::Response;
@@ -48,21 +47,22 @@ impl Proxy {
     /// # Errors
     /// When accepting connections fails for good.
     pub async fn serve(self, listener: TcpListener, stop: CancellationToken) -> std::io::Result<()> {
-        let router: Router = Router::new().nest("/-", admin::routes()).fallback(goproxy).with_state(self);
-        axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
-            .with_graceful_shutdown(async move { stop.cancelled().await })
-            .await
+        serve::serve(self, listener, stop).await
     }
 }
 
-async fn goproxy(State(proxy): State<Proxy>, request: Request) -> Response {
-    let (method, headers) = (request.method().clone(), request.headers());
+/// What the router has no route for.
+async fn fallback(State(proxy): State<Proxy>, request: Request) -> Response {
+    goproxy(&proxy, request.method(), request.uri(), request.headers()).await
+}
+
+async fn goproxy(proxy: &Proxy, method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
     if method != Method::GET && method != Method::HEAD {
         return respond::not_allowed();
     }
-    let outcome = proxy.outcome(request.uri(), headers).await;
+    let outcome = proxy.outcome(uri, headers).await;
     if let Outcome::Unavailable { reason } = &outcome {
-        tracing::warn!(path = request.uri().path(), reason, "cannot answer now");
+        tracing::warn!(path = uri.path(), reason, "cannot answer now");
     }
     respond::respond(outcome, method == Method::HEAD, headers)
 }

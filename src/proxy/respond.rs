@@ -18,6 +18,8 @@ use crate::mirror::outcome::{Answer, Body, Kind, Outcome};
 
 /// Lines of an error body that the go command shows (cmd/go/internal/web: at most 8).
 const ERROR_LINES: usize = 8;
+/// Header fields of an answer, with the date that hyper adds.
+const HEADERS: usize = 10;
 /// Characters of one such line, so that a terminal stays readable.
 const ERROR_LINE: usize = 500;
 
@@ -68,14 +70,15 @@ fn found(answer: Answer, head: bool, request: &HeaderMap) -> Response {
     let etag = etag(&hash);
     let mut response = Response::new(HttpBody::empty());
     let headers = response.headers_mut();
-    set(headers, CONTENT_TYPE, content_type(answer.kind));
-    set(headers, CACHE_CONTROL, cache_life(answer.kind));
-    set(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
-    set(headers, VARY, "Disable-Module-Fetch");
-    set(headers, ACCEPT_RANGES, "bytes");
+    headers.reserve(HEADERS);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(answer.kind)));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache_life(answer.kind)));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(VARY, HeaderValue::from_static("Disable-Module-Fetch"));
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     set(headers, ETAG, &etag);
     if let Some(age) = answer.age {
-        set(headers, AGE, &age.as_secs().to_string());
+        headers.insert(AGE, age.as_secs().into());
     }
     if text(request, &IF_NONE_MATCH).is_some_and(|tags| names(tags, &etag)) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -97,7 +100,7 @@ fn found(answer: Answer, head: bool, request: &HeaderMap) -> Response {
             return response;
         }
     };
-    set(response.headers_mut(), CONTENT_LENGTH, &(part.end - part.start).to_string());
+    response.headers_mut().insert(CONTENT_LENGTH, (part.end - part.start).into());
     if !head {
         *response.body_mut() = match answer.body {
             // The part lies inside a body that is in memory, so it fits a usize.

@@ -148,7 +148,11 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let tree = Arc::new(Tree::make(args.versions)?);
     let report = runtime()?.block_on(measure(args, &tree, dir.path()))?;
     let mut out = std::io::stdout().lock();
-    if args.json { table::json(&mut out, &report)? } else { table::print(&mut out, &report)? }
+    if args.json {
+        table::json(&mut out, &report)?
+    } else {
+        table::print(&mut out, &report)?
+    }
     Ok(if report.parts.iter().all(table::kept) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

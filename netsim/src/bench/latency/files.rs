@@ -146,7 +146,8 @@ impl Drop for Nginx {
     fn drop(&mut self) {
         // The workers of a master that is killed outright go on without it.
         let pids = self.pids().unwrap_or_default();
-        let _ = std::process::Command::new("kill").args(pids.iter().map(u32::to_string)).status();
+        // The master may be faster and end them itself.
+        let _ = std::process::Command::new("kill").args(pids.iter().map(u32::to_string)).stderr(Stdio::null()).status();
     }
 }
 
