@@ -41,7 +41,8 @@
 //!                                             └─ upstream   (if this node is a seed)
 //!                                                      └──> verified ──> store
 //! ```
-//! A miss fills the store, and then the answer is read from the store. One fetch per version however many ask. *Miss*, *failure* and
+//! A miss fills the store, and then the answer is read from the store. Small answers that were read before are in memory, each under
+//! a stamp of what it follows from; the store moves the stamp of a module with each change of the catalog. One fetch per version however many ask. *Miss*, *failure* and
 //! *forgery* stay three different things from the socket to the status line.
 //!
 //! # The checksum database

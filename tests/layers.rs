@@ -55,6 +55,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("bincode::encode", &["domain"]),
     ("sled::", &["store"]),
     ("axum::", &["proxy"]),
+    ("hyper::", &["proxy"]),
+    ("hyper_util::", &["proxy"]),
     ("reqwest::", &["upstream", "cli"]),
     ("libp2p_stream", &["swarm", "transfer"]),
     ("clap::", &["cli"]),

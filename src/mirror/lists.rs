@@ -14,6 +14,11 @@ pub struct Known {
     pub has_zip: bool,
 }
 
+/// What they take in memory, in bytes, about.
+pub(super) fn bytes(known: &[Known]) -> usize {
+    known.iter().map(|known| size_of::<Known>() + known.version.as_str().len()).sum()
+}
+
 /// The body of `@v/list`: tagged versions, one a line, in semantic order, without duplicates. Pseudo-versions are never
 /// in it (fact 11).
 #[must_use]

@@ -19,6 +19,7 @@ mod from_upstream;
 mod intake;
 mod layouts;
 pub mod lists;
+mod memory;
 mod mutable;
 pub mod outcome;
 mod private;
@@ -32,10 +33,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::domain::blob::BlobId;
 use crate::domain::dirhash::H1;
 use crate::domain::manifest::{GoMod, Manifest};
-use crate::domain::module::ModuleVersion;
+use crate::domain::module::{ModulePath, ModuleVersion};
 use crate::domain::pattern::PrefixPatterns;
 use crate::domain::request::{Query, Request};
 use crate::store::Held;
@@ -45,6 +45,7 @@ pub use from_upstream::FromUpstream;
 pub use intake::Intake;
 use layouts::{LayoutError, Layouts};
 use lists::Known;
+use memory::{Files, Memory};
 use mutable::Answers;
 use outcome::{Answer, Body, Kind, Outcome};
 pub use published::{Publishing, Upload};
@@ -85,6 +86,7 @@ struct Inner {
     answers: Answers,
     layouts: Layouts,
     private: PrefixPatterns,
+    memory: Memory,
 }
 
 impl Mirror {
@@ -100,6 +102,7 @@ impl Mirror {
                 answers,
                 layouts: Layouts::default(),
                 private: options.private,
+                memory: Memory::default(),
             }),
         }
     }
@@ -205,14 +208,23 @@ impl Mirror {
     }
 
     async fn stored(&self, module: &ModuleVersion, kind: Kind) -> Result<Option<Answer>, SourceError> {
+        let Inner { intake, memory, .. } = &*self.inner;
+        let stamp = intake.store().stamp(&module.path);
+        if let Some(body) = memory.files.get(module, &stamp).and_then(|files| files.of(kind)) {
+            return Ok(Some(Answer { kind, body: Body::Bytes(body), age: None }));
+        }
         let wanted = module.clone();
-        let intake = &self.inner.intake;
         let Some(held) = intake.blocking(move |store| store.manifest(&wanted)).await? else { return Ok(None) };
-        let body = match kind {
-            Kind::Zip => self.zip_body(&held).await?.map(Body::Zip),
-            Kind::GoMod => self.go_mod(&held.manifest).await?.map(Body::Bytes),
-            _ if held.manifest.info.is_empty() => None,
-            _ => Some(Body::Bytes(Bytes::copy_from_slice(&held.manifest.info))),
+        let body = if kind == Kind::Zip {
+            self.zip_body(&held).await?.map(Body::Zip)
+        } else {
+            let files = Files::of_manifest(&held.manifest);
+            memory.files.put(module.clone(), stamp, files.clone(), files.bytes());
+            match files.of(kind) {
+                None if kind == Kind::GoMod => self.go_mod(&held.manifest).await?,
+                body => body,
+            }
+            .map(Body::Bytes)
         };
         Ok(body.map(|body| Answer { kind, body, age: None }))
     }
@@ -231,12 +243,10 @@ impl Mirror {
         }
     }
 
+    /// A go.mod that is too long to stand in the manifest.
     async fn go_mod(&self, manifest: &Manifest) -> Result<Option<Bytes>, SourceError> {
-        let ids: Vec<BlobId> = match &manifest.go_mod {
-            GoMod::Inline(bytes) => return Ok(Some(Bytes::copy_from_slice(bytes))),
-            GoMod::Blobs { ids, .. } => ids.clone(),
-        };
-        let h1 = manifest.go_mod_h1;
+        let GoMod::Blobs { ids, .. } = &manifest.go_mod else { return Ok(None) };
+        let (ids, h1) = (ids.clone(), manifest.go_mod_h1);
         // A manifest may name any blobs that happen to be here, before they were ever looked at as its go.mod.
         let read = self.inner.intake.blocking(move |store| {
             let pieces: Option<Vec<Bytes>> = store.get_many(&ids)?.into_iter().collect();
@@ -245,10 +255,18 @@ impl Mirror {
         Ok(read.await?.map(Bytes::from))
     }
 
-    async fn known(&self, path: &crate::domain::module::ModulePath) -> Result<Vec<Known>, SourceError> {
-        let path = path.clone();
-        let versions = self.inner.intake.blocking(move |store| store.versions(&path)).await?;
-        Ok(versions.into_iter().map(|held| Known { version: held.version, has_zip: held.has_zip }).collect())
+    async fn known(&self, path: &ModulePath) -> Result<Arc<[Known]>, SourceError> {
+        let Inner { intake, memory, .. } = &*self.inner;
+        let stamp = intake.store().stamp(path);
+        if let Some(known) = memory.known.get(path, &stamp) {
+            return Ok(known);
+        }
+        let wanted = path.clone();
+        let versions = intake.blocking(move |store| store.versions(&wanted)).await?;
+        let known = versions.into_iter().map(|held| Known { version: held.version, has_zip: held.has_zip });
+        let known: Arc<[Known]> = known.collect();
+        memory.known.put(path.clone(), stamp, Arc::clone(&known), lists::bytes(&known));
+        Ok(known)
     }
 }
 

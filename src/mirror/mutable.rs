@@ -8,11 +8,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 
 use super::flight::Flights;
-use super::lists;
+use super::lists::{self, Known};
+use super::memory::Fact;
 use super::outcome::{Answer, Body, Kind};
 use super::source::{Source, SourceError};
-use super::{Mirror, Reach};
+use super::{Inner, Mirror, Reach};
 use crate::domain::module::{ModulePath, ModuleVersion, Version};
+use crate::store::Stamp;
 
 /// How long a miss is believed without asking again. One `go build` probes the same parent paths many times within seconds
 /// (GOPROXY.md, fact 7); a version that is seeded meanwhile is found in the catalog first, so this delays nothing.
@@ -56,6 +58,7 @@ impl Answers {
 
 impl Mirror {
     pub(super) async fn list(&self, path: &ModulePath, reach: Reach) -> Result<Answer, SourceError> {
+        let stamp = self.inner.intake.store().stamp(path);
         let known = self.known(path).await?;
         let asked = self.ask_upstream(path, format!("list/{path}"), reach, |source| {
             let path = path.clone();
@@ -65,13 +68,26 @@ impl Mirror {
             }
         });
         let (upstream, age) = match asked.await {
-            Ok((text, age)) => (parse_list(&text), age),
+            Ok((text, age)) => (text, age),
             // What the site knows is listed whatever the upstream says: a list never shrinks.
-            Err(_) if !known.is_empty() => (BTreeSet::new(), None),
+            Err(_) if !known.is_empty() => (Bytes::new(), None),
             Err(error) => return Err(error),
         };
-        let body = lists::list_body(&known, &upstream);
-        Ok(Answer { kind: Kind::List, body: Body::Bytes(body.into()), age })
+        let body = self.list_body(path, stamp, &known, upstream);
+        Ok(Answer { kind: Kind::List, body: Body::Bytes(body), age })
+    }
+
+    /// The list of what is known under `stamp` and of the versions in `upstream`.
+    fn list_body(&self, path: &ModulePath, stamp: Stamp, known: &[Known], upstream: Bytes) -> Bytes {
+        let lists = &self.inner.memory.lists;
+        let follows_from = (stamp, upstream);
+        if let Some(body) = lists.get(path, &follows_from) {
+            return body;
+        }
+        let body = Bytes::from(lists::list_body(known, &parse_list(&follows_from.1)));
+        let bytes = follows_from.1.len() + body.len();
+        lists.put(path.clone(), follows_from, body.clone(), bytes);
+        body
     }
 
     pub(super) async fn latest(&self, path: &ModulePath, reach: Reach) -> Result<Answer, SourceError> {
@@ -188,10 +204,17 @@ impl Mirror {
         }
     }
 
-    async fn remembered(&self, key: &str) -> Result<Option<(u64, Bytes)>, SourceError> {
-        let key = key.to_owned();
-        let fact = self.inner.intake.blocking(move |store| store.fact(&key)).await?;
-        Ok(fact.map(|fact| (fact.at, fact.value)))
+    async fn remembered(&self, key: &str) -> Result<Fact, SourceError> {
+        let Inner { intake, memory, .. } = &*self.inner;
+        let (key, stamp) = (key.to_owned(), intake.store().fact_stamp(key));
+        if let Some(fact) = memory.facts.get(&key, &stamp) {
+            return Ok(fact);
+        }
+        let wanted = key.clone();
+        let fact = intake.blocking(move |store| store.fact(&wanted)).await?.map(|fact| (fact.at, fact.value));
+        let bytes = key.len() + fact.as_ref().map_or(0, |(_, value)| value.len());
+        memory.facts.put(key, stamp, fact.clone(), bytes);
+        Ok(fact)
     }
 
     async fn remember(&self, key: &str, bytes: &Bytes) -> Result<(), SourceError> {

@@ -58,9 +58,11 @@ pub(super) enum Change {
     Fact { key: Vec<u8>, seq: u64, fact: Option<Fact> },
 }
 
-/// What a [`Change`] did to the rows, for what is kept of them in memory.
+/// What a [`Change`] did, for what is kept in memory of the index.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Moved {
+    /// The key of the row or fact that may be another one now.
+    pub(super) key: Option<Vec<u8>>,
     pub(super) before: Option<Row>,
     pub(super) after: Option<Row>,
 }
@@ -169,7 +171,7 @@ impl Index {
             Change::Complete(id) => self.apply_complete(id),
             Change::Retract(id) => self.apply_retract(id),
             Change::SetAside { id, seq } => self.apply_set_aside(id, *seq),
-            Change::Fact { key, seq, fact } => self.apply_fact(key, *seq, fact.as_ref()).map(|()| Moved::default()),
+            Change::Fact { key, seq, fact } => self.apply_fact(key, *seq, fact.as_ref()),
         }
     }
 
@@ -190,7 +192,7 @@ impl Index {
             self.manifests.insert(row.id.as_bytes(), [&len, key, inline].concat())?;
             self.versions.insert(key, codec::encode(&row))
         })?;
-        Ok(Moved { before, after: Some(row) })
+        Ok(Moved { key: Some(key.into()), before, after: Some(row) })
     }
 
     fn apply_complete(&self, id: &ManifestId) -> Result<Moved, StoreError> {
@@ -200,8 +202,8 @@ impl Index {
             return Ok(Moved::default());
         };
         let after = Row { complete: true, ..before.clone() };
-        guard(|| self.versions.insert(key, codec::encode(&after)))?;
-        Ok(Moved { before: Some(before), after: Some(after) })
+        guard(|| self.versions.insert(&key, codec::encode(&after)))?;
+        Ok(Moved { key: Some(key), before: Some(before), after: Some(after) })
     }
 
     /// The id stays in a tree of its own, so that the order in which records are read does not matter.
@@ -224,8 +226,8 @@ impl Index {
         }
         guard(|| self.manifests.remove(id.as_bytes()))?;
         let Some(before) = before else { return Ok(Moved::default()) };
-        guard(|| self.versions.remove(key))?;
-        Ok(Moved { before: Some(before), after: None })
+        guard(|| self.versions.remove(&key))?;
+        Ok(Moved { key: Some(key), before: Some(before), after: None })
     }
 
     /// Whether a manifest is out of the catalog for good.
@@ -234,16 +236,17 @@ impl Index {
     }
 
     /// A forgotten fact stays as a key without a value: an older record must not bring it back.
-    fn apply_fact(&self, key: &[u8], seq: u64, fact: Option<&Fact>) -> Result<(), StoreError> {
+    fn apply_fact(&self, key: &[u8], seq: u64, fact: Option<&Fact>) -> Result<Moved, StoreError> {
         if guard(|| self.facts.get(key))?.is_some_and(|held| le64(&held, 0) >= seq) {
-            return Ok(());
+            return Ok(Moved::default());
         }
         let mut value = seq.to_le_bytes().to_vec();
         if let Some(fact) = fact {
             value.extend_from_slice(&fact.at.to_le_bytes());
             value.extend_from_slice(&fact.value);
         }
-        guard(|| self.facts.insert(key, value)).map(|_| ())
+        guard(|| self.facts.insert(key, value))?;
+        Ok(Moved { key: Some(key.into()), ..Moved::default() })
     }
 
     /// The row under a `versions` key.

@@ -34,6 +34,7 @@
 
 mod bloom;
 mod catalog;
+mod changes;
 pub mod disk;
 mod entries;
 mod error;
@@ -61,6 +62,7 @@ use bytes::Bytes;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use self::catalog::{Accepted, Held, HeldVersion};
+pub use self::changes::Stamp;
 pub use self::error::StoreError;
 pub use self::file::FileBytes;
 pub use self::index::Fact;
@@ -70,7 +72,7 @@ pub use self::shared::Stats;
 use self::limits::{BLOCKING_CALLS, MAX_FACT, MAX_PUT_BYTES, SEGMENT_BYTES, WRITE_QUEUE};
 use self::record::Kind;
 use self::segment::read;
-use self::shared::{Shared, fact_key, wanted_key};
+use self::shared::{FACT, Shared, fact_key, wanted_key};
 use self::writer::{Request, Writer};
 use crate::domain::blob::BlobId;
 use crate::domain::digest::Digests;
@@ -422,6 +424,19 @@ impl Store {
     #[must_use]
     pub fn catalog_bucket(&self, first: u8) -> Vec<ManifestId> {
         read(&self.inner.shared.ids).bucket(first)
+    }
+
+    /// The stamp of what [`Store::manifest`] and [`Store::versions`] say of a module, to be taken before they are asked. From
+    /// memory. As long as it is the same, so is what they say.
+    #[must_use]
+    pub fn stamp(&self, path: &ModulePath) -> Stamp {
+        self.inner.shared.changes.stamp(path.as_str().as_bytes())
+    }
+
+    /// The stamp of what [`Store::fact`] says of a key, as [`Store::stamp`] is of a module.
+    #[must_use]
+    pub fn fact_stamp(&self, key: &str) -> Stamp {
+        self.inner.shared.changes.stamp(&[FACT, key.as_bytes()].concat())
     }
 
     /// A fact that was set and not forgotten.

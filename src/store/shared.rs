@@ -7,6 +7,7 @@ use std::sync::{Arc, RwLock};
 use bytes::Bytes;
 
 use super::catalog::{Held, HeldVersion, Ids, Row};
+use super::changes::Changes;
 use super::disk::Disk;
 use super::error::StoreError;
 use super::index::{Fact, Index, module_prefix, version_key};
@@ -58,6 +59,7 @@ pub(super) struct Shared {
     pub(super) segments: Segments,
     pub(super) index: Index,
     pub(super) ids: RwLock<Ids>,
+    pub(super) changes: Changes,
     pub(super) key: StoreKey,
     batches: AtomicU64,
     gaps: u64,
@@ -99,6 +101,7 @@ pub(super) fn open(dir: &Path, options: StoreOptions) -> Result<Opened, StoreErr
         segments: found.segments,
         index,
         ids: RwLock::new(ids),
+        changes: Changes::default(),
         key: found.key,
         batches: AtomicU64::new(0),
         gaps: found.gaps as u64,

@@ -315,7 +315,11 @@ impl Writer {
 
     fn apply(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         for change in changes {
-            let moved = self.shared.index.apply(change).inspect_err(|_| self.index_behind = true)?;
+            let moved = self.shared.index.apply(change).inspect_err(|_| {
+                self.index_behind = true;
+                self.shared.changes.note_all();
+            })?;
+            moved.key.iter().for_each(|key| self.shared.changes.note(key));
             let mut ids = write(&self.shared.ids);
             moved.before.iter().for_each(|row| ids.remove(row));
             moved.after.iter().for_each(|row| ids.insert(row));

@@ -76,6 +76,9 @@ async fn fact_29_the_head_moves_only_when_a_record_needs_it_and_old_clients_go_a
     let client = empty_client(&seed, &key).await;
     prove(&client, &site.modules[0], &key).await.unwrap();
     let before = client.head().unwrap().tree().size;
+    let lookup = path("lookup/example.com/lib@v1.0.0");
+    let under_the_first = seed.get(&lookup).await.body;
+    assert_eq!(seed.get(&lookup).await.body, under_the_first);
     // The log grows, and a record that was in it before needs no other head.
     let newcomer = super::common::make_module("example.com/new", "v1.0.0", &[]);
     {
@@ -89,6 +92,9 @@ async fn fact_29_the_head_moves_only_when_a_record_needs_it_and_old_clients_go_a
     site.upstream.add(&newcomer);
     prove(&client, &newcomer, &key).await.unwrap();
     assert_eq!(client.head().unwrap().tree().size, before + 701);
+    let body = site.db.read().unwrap().answer("lookup/example.com/lib@v1.0.0").unwrap();
+    assert_eq!(seed.get(&lookup).await.body, body, "under the head that is pinned now");
+    assert_ne!(body, under_the_first);
     assert_proves(&seed, &site.modules, &key).await;
     // A client that has seen the first head and nothing since is helped along without the database.
     let old = site.db.read().unwrap().head_at(before);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Database;
 use super::limits::{LOOKUP_WAIT, SUPPORTED_WAIT};
+use super::{Database, LookupStamp};
 use crate::domain::manifest::{Envelope, Proof};
 use crate::domain::module::ModuleVersion;
 use crate::domain::request::{SumdbRequest, split_sumdb};
@@ -15,6 +15,7 @@ use crate::domain::tlog::{Tile, TilePath};
 use crate::mirror::outcome::{Answer, Body, Kind};
 use crate::mirror::source::SourceError;
 use crate::mirror::{Mirror, Reach};
+use crate::store::Store;
 
 fn answer(kind: Kind, bytes: Bytes) -> Answer {
     Answer { kind, body: Body::Bytes(bytes), age: None }
@@ -42,6 +43,10 @@ impl Mirror {
     /// The record of a module version under the pinned head. What the site does not have is brought first, as for any
     /// other file: on a seed from upstream, elsewhere from the peers.
     async fn lookup(&self, database: &Database, module: ModuleVersion, reach: Reach) -> Result<Answer, SourceError> {
+        let stamp = database.stamp(self.intake().store(), &module);
+        if let Some(body) = database.lookups.get(&module, &stamp) {
+            return Ok(answer(Kind::Lookup, body));
+        }
         self.file(module.clone(), Kind::GoMod, reach).await?;
         let wanted = module.clone();
         let held = self.intake().blocking(move |store| store.manifest(&wanted)).await?;
@@ -55,7 +60,11 @@ impl Mirror {
         let record = record.map_err(|error| SourceError::Local(error.to_string()))?;
         let body = || if database.is_covered(record.id) { database.server().lookup(&record) } else { None };
         match database.within(LOOKUP_WAIT, body).await {
-            Some(body) => Ok(answer(Kind::Lookup, body.into())),
+            Some(body) => {
+                let body = Bytes::from(body);
+                database.lookups.put(module, stamp, body.clone(), body.len());
+                Ok(answer(Kind::Lookup, body))
+            }
             None => Err(SourceError::Failed(format!(
                 "the tiles of {} that prove {module} have not come yet: ask again when a seed of this site is connected",
                 database.name()
@@ -65,6 +74,11 @@ impl Mirror {
 }
 
 impl Database {
+    /// What the answer to the lookup of a module version follows from: the catalog, the pinned head and the tiles.
+    fn stamp(&self, store: &Store, module: &ModuleVersion) -> LookupStamp {
+        (store.stamp(&module.path), *self.moved.borrow(), self.shelf.losses())
+    }
+
     async fn supported(&self) -> Result<Answer, SourceError> {
         match self.within(SUPPORTED_WAIT, || self.server().supported().then_some(())).await {
             Some(()) => Ok(answer(Kind::Head, Bytes::new())),

@@ -22,3 +22,6 @@ pub(super) const OFFER_BATCH: usize = 64;
 pub(super) const SEEN: usize = 64;
 /// Blobs on their way from the network, at most a page of a state each.
 pub(super) const QUEUE: usize = 16;
+/// Answers to lookups that are kept in memory, in bytes, for each database: twice what the largest module graphs take (some
+/// 5,000 records of 800 bytes with the tree head).
+pub(super) const LOOKUPS_BYTES: usize = 8 << 20;

@@ -24,6 +24,7 @@ mod status;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::domain::manifest::{Envelope, Proof};
@@ -33,14 +34,16 @@ use crate::domain::site::Publishers;
 use crate::domain::sumdb::state::StateId;
 use crate::domain::sumdb::{Record, SumdbProof, SumdbSpec};
 use crate::domain::trust::Trust;
-use crate::store::{Held, Store};
+use crate::store::{Held, Stamp, Store};
 use crate::sumdb::{Client, ClientError, Kind, Server};
 use crate::upstream::Upstream;
 use crate::verified::VerifiedManifest;
 
+use super::memory::Cache;
 use super::mutable::unix_now;
 use super::source::SourceError;
 pub use admit::admit;
+use limits::LOOKUPS_BYTES;
 pub use offer::Offered;
 use offer::Seen;
 use ops::UpstreamOps;
@@ -50,6 +53,9 @@ pub use shelf::state_fact;
 
 /// A state of a database (`name+hash of its key`) that this node made: to be announced.
 pub type StateNews = (String, StateId);
+
+/// Of what an answer to a lookup follows: the catalog, moves of the pinned head, tiles that were lost.
+type LookupStamp = (Stamp, u64, u64);
 
 /// The databases of a node, in the order in which they are asked. A handle that is cheap to clone.
 #[derive(Clone, Default)]
@@ -81,6 +87,8 @@ pub struct Database {
     /// Somebody waits.
     urgent: Notify,
     news: mpsc::Sender<StateNews>,
+    /// Answers to lookups.
+    lookups: Cache<ModuleVersion, LookupStamp, Bytes>,
 }
 
 /// A proof, and what it proves.
@@ -207,6 +215,7 @@ impl Database {
             wake: Notify::new(),
             urgent: Notify::new(),
             news,
+            lookups: Cache::new(LOOKUPS_BYTES),
         })
     }
 

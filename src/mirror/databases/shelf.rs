@@ -5,6 +5,7 @@
 //! survive a restart is in the *state* (see the `pinned` module): a tile that is in none is fetched again when it is needed.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -36,13 +37,21 @@ pub(super) struct Shelf {
     verifier: Verifier,
     store: Store,
     tiles: Mutex<HashMap<(u8, u64), (u16, BlobId)>>,
+    /// Tiles that were found damaged.
+    losses: AtomicU64,
     /// Size of the head in the fact; held while that is written, so that it never becomes an older one.
     head: tokio::sync::Mutex<u64>,
 }
 
 impl Shelf {
     pub(super) fn new(verifier: &Verifier, store: Store) -> Self {
-        Self { verifier: verifier.clone(), store, tiles: Mutex::default(), head: tokio::sync::Mutex::new(0) }
+        Self {
+            verifier: verifier.clone(),
+            store,
+            tiles: Mutex::default(),
+            losses: AtomicU64::new(0),
+            head: tokio::sync::Mutex::new(0),
+        }
     }
 
     /// Name of the database and hash of its key: what another key signed is of another database.
@@ -63,6 +72,11 @@ impl Shelf {
         let held = self.tiles();
         let has = |tile: &Tile| held.get(&(tile.level(), tile.n())).is_some_and(|(width, _)| *width >= tile.width());
         tiles.iter().all(has)
+    }
+
+    /// How many tiles were found damaged so far: as long as it is the same, no fewer tiles are held.
+    pub(super) fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Acquire)
     }
 
     /// All tiles, as wide as they are held.
@@ -100,6 +114,7 @@ impl Shelf {
             Ok(Some(data)) => Ok(Some(data)),
             Ok(None) | Err(StoreError::Damaged { .. }) => {
                 self.tiles().remove(&place);
+                self.losses.fetch_add(1, Ordering::Release);
                 Ok(None)
             }
             Err(error) => Err(error.into()),
@@ -163,5 +178,25 @@ impl Shelf {
     fn tiles(&self) -> MutexGuard<'_, HashMap<(u8, u64), (u16, BlobId)>> {
         // Every change is a single insertion or removal: a panic elsewhere leaves nothing half done.
         self.tiles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::note::Signer;
+    use crate::store::StoreOptions;
+
+    #[tokio::test]
+    async fn a_tile_that_has_gone_is_a_loss() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
+        let signer = Signer::from_secret("sum.example", [1; 32]).unwrap();
+        let shelf = Shelf::new(signer.verifier(), store);
+        let tile = Tile::new(0, 0, 1).unwrap();
+        shelf.fill([(tile, BlobId::of(b"not in the store"))]);
+        assert!(shelf.covers(&[tile]));
+        assert_eq!(shelf.load(tile).await.unwrap(), None);
+        assert_eq!((shelf.losses(), shelf.covers(&[tile])), (1, false));
     }
 }

@@ -250,3 +250,41 @@ async fn a_manifest_that_was_set_aside_is_as_if_never_offered() {
         assert!(store.manifest(&full.module).unwrap().unwrap().complete, "what it names is still here");
     }
 }
+
+#[tokio::test]
+async fn a_stamp_moves_with_every_change_of_its_module_or_fact() {
+    let bench = Bench::new();
+    let store = bench.open();
+    let page = blob(1, 100);
+    let (thin, full) = (go_mod_only("example.com/a@v1.0.0"), with_zip("example.com/a@v1.0.0", &page));
+    let other = go_mod_only("example.com/b@v1.0.0");
+    let stamps = || (store.stamp(&thin.module.path), store.stamp(&other.module.path), store.fact_stamp("key"));
+    let mut before = stamps();
+    let mut moved = || {
+        let (now, then) = (stamps(), before);
+        before = now;
+        (now.0 != then.0, now.1 != then.1, now.2 != then.2)
+    };
+    store.put(vec![page]).await.unwrap();
+    assert_eq!(moved(), (false, false, false));
+    for manifest in [&thin, &full] {
+        store.accept(verified(manifest)).await.unwrap();
+        assert_eq!(moved(), (true, false, false), "accepted");
+        store.accept(verified(manifest)).await.unwrap();
+        assert_eq!(moved(), (false, false, false), "accepted again");
+    }
+    store.complete(full.id()).await.unwrap();
+    assert_eq!(moved(), (true, false, false), "completed");
+    store.set_aside(vec![full.id()]).await.unwrap();
+    assert_eq!(moved(), (true, false, false), "set aside");
+    store.accept(verified(&full)).await.unwrap();
+    assert_eq!(moved(), (true, false, false), "accepted after that");
+    store.retract(full.id()).await.unwrap();
+    assert_eq!(moved(), (true, false, false), "retracted");
+    store.accept(verified(&other)).await.unwrap();
+    assert_eq!(moved(), (false, true, false));
+    store.set_fact("key", 1, Bytes::new()).await.unwrap();
+    assert_eq!(moved(), (false, false, true), "set");
+    store.forget_fact("key").await.unwrap();
+    assert_eq!(moved(), (false, false, true), "forgotten");
+}
