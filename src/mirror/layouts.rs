@@ -11,6 +11,7 @@ use super::source::SourceError;
 use crate::domain::manifest::{ManifestId, ZipRef};
 use crate::domain::module::ModuleVersion;
 use crate::domain::recipe::Layout;
+use crate::store::{Store, StoreError};
 
 /// Why there is no layout.
 #[derive(Debug, thiserror::Error)]
@@ -25,16 +26,22 @@ pub(super) enum LayoutError {
 
 /// The layout of a zip whose pages are in the store.
 pub(super) async fn load(module: &ModuleVersion, zip: &ZipRef, intake: &Intake) -> Result<Layout, LayoutError> {
-    let (module, pages, len) = (module.clone(), zip.pages.clone(), zip.len);
-    let made = intake.blocking(move |store| {
-        let found = store.get_many(&pages)?;
-        let Some(found) = found.into_iter().collect::<Option<Vec<Bytes>>>() else {
-            return Ok(Err(format!("a page of the recipe of {module} is missing")));
-        };
-        Ok(Layout::from_pages(&module, len, &found)
-            .map_err(|why| format!("the recipe of {module} is not usable: {why}")))
-    });
+    let (module, zip) = (module.clone(), zip.clone());
+    let made = intake.blocking(move |store| read(store, &module, &zip));
     made.await.map_err(LayoutError::Local)?.map_err(LayoutError::Unusable)
+}
+
+/// The same, blocking; or why the pages are not usable.
+///
+/// # Errors
+/// This node's disk.
+pub(super) fn read(store: &Store, module: &ModuleVersion, zip: &ZipRef) -> Result<Result<Layout, String>, StoreError> {
+    let found = store.get_many(&zip.pages)?;
+    let Some(found) = found.into_iter().collect::<Option<Vec<Bytes>>>() else {
+        return Ok(Err(format!("a page of the recipe of {module} is missing")));
+    };
+    let layout = Layout::from_pages(module, zip.len, &found);
+    Ok(layout.map_err(|why| format!("the recipe of {module} is not usable: {why}")))
 }
 
 /// Layouts that may be made at the same time: making one takes twice its memory for a moment.

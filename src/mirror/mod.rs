@@ -31,14 +31,14 @@ pub mod zip_body;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::domain::dirhash::H1;
 use crate::domain::manifest::{GoMod, Manifest};
 use crate::domain::module::{ModulePath, ModuleVersion};
 use crate::domain::pattern::PrefixPatterns;
 use crate::domain::request::{Query, Request};
-use crate::store::Held;
+use crate::store::{Held, Store, StoreError};
 use flight::Flights;
 pub use from_peers::FromPeers;
 pub use from_upstream::FromUpstream;
@@ -51,6 +51,10 @@ use outcome::{Answer, Body, Kind, Outcome};
 pub use published::{Publishing, Upload};
 use source::{Level, Source, SourceError, Want};
 use zip_body::ZipBody;
+
+/// Zips up to this many bytes are answered in one piece, like any small file: little enough to stand in memory for each
+/// request, and handing that over in frames from another thread takes longer than reading it.
+const SMALL_ZIP: u64 = 64 << 10;
 
 /// Where an answer may come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,17 +218,25 @@ impl Mirror {
             return Ok(Some(Answer { kind, body: Body::Bytes(body), age: None }));
         }
         let wanted = module.clone();
-        let Some(held) = intake.blocking(move |store| store.manifest(&wanted)).await? else { return Ok(None) };
-        let body = if kind == Kind::Zip {
-            self.zip_body(&held).await?.map(Body::Zip)
-        } else {
-            let files = Files::of_manifest(&held.manifest);
-            memory.files.put(module.clone(), stamp, files.clone(), files.bytes());
-            match files.of(kind) {
-                None if kind == Kind::GoMod => self.go_mod(&held.manifest).await?,
-                body => body,
+        let read = intake.blocking(move |store| {
+            let held = store.manifest(&wanted)?;
+            let small = held.as_ref().filter(|_| kind == Kind::Zip).map(|held| small_zip(store, held)).transpose()?;
+            Ok((held, small.flatten()))
+        });
+        let (held, small) = read.await?;
+        let Some(held) = held else { return Ok(None) };
+        let body = match (kind, small) {
+            (_, Some(bytes)) => Some(Body::Bytes(bytes)),
+            (Kind::Zip, None) => self.zip_body(&held).await?.map(Body::Zip),
+            _ => {
+                let files = Files::of_manifest(&held.manifest);
+                memory.files.put(module.clone(), stamp, files.clone(), files.bytes());
+                match files.of(kind) {
+                    None if kind == Kind::GoMod => self.go_mod(&held.manifest).await?,
+                    body => body,
+                }
+                .map(Body::Bytes)
             }
-            .map(Body::Bytes)
         };
         Ok(body.map(|body| Answer { kind, body, age: None }))
     }
@@ -268,6 +280,21 @@ impl Mirror {
         memory.known.put(path.clone(), stamp, Arc::clone(&known), lists::bytes(&known));
         Ok(known)
     }
+}
+
+/// All of a zip of at most [`SMALL_ZIP`] bytes; nothing for any other, and for one that cannot be put together, which the
+/// longer way finds out again and tells. Blocking.
+fn small_zip(store: &Store, held: &Held) -> Result<Option<Bytes>, StoreError> {
+    let zip = held.manifest.zip.as_ref().filter(|zip| held.complete && zip.len <= SMALL_ZIP);
+    let Some(zip) = zip else { return Ok(None) };
+    let Ok(layout) = layouts::read(store, &held.manifest.module, zip)? else { return Ok(None) };
+    let mut whole = BytesMut::new();
+    let body = ZipBody::new(store.clone(), layout.into(), zip.blake3);
+    let read = body.each_part(0..body.len(), |part| {
+        whole.extend_from_slice(&part);
+        Ok(())
+    });
+    Ok(read.is_ok().then(|| whole.freeze()))
 }
 
 /// Of two reasons, the one that the user has to hear: only misses make a miss.
