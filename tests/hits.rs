@@ -10,6 +10,7 @@ use modswarm::domain::blob::BlobId;
 use modswarm::domain::dirhash::H1;
 use modswarm::domain::manifest::{Envelope, GoMod, Manifest, Proof, ZipRef};
 use modswarm::domain::module::ModuleVersion;
+use modswarm::domain::pattern::PrefixPatterns;
 use modswarm::domain::request;
 use modswarm::domain::trust::Trust;
 use modswarm::mirror::databases::Databases;
@@ -36,7 +37,12 @@ impl Alone {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
         let intake = Intake::new(store.clone(), Databases::default(), None);
-        let mirror = Mirror::new(MirrorOptions { intake, sources: Vec::new(), fresh: Duration::from_secs(60) });
+        let mirror = Mirror::new(MirrorOptions {
+            intake,
+            sources: Vec::new(),
+            fresh: Duration::from_secs(60),
+            private: PrefixPatterns::default(),
+        });
         Self { store, mirror, _dir: dir.into() }
     }
 
