@@ -295,7 +295,7 @@ impl Progress {
     }
 
     async fn warning(&mut self, module: String, reason: String) {
-        tracing::warn!(module, reason, "seeded, but");
+        tracing::warn!(module, reason, "its latest version is not seeded");
         let _ = self.events.send(SeedEvent::Warning { module, reason }).await;
     }
 
