@@ -166,14 +166,24 @@ fn module_version(path: ModulePath, escaped: &str) -> Result<ModuleVersion, NotA
 
 fn query(path: &ModulePath, escaped: &str) -> Result<Query, NotARequest> {
     let refuse = |reason: String| NotARequest::new(format!("{:?} is no version query: {reason}", shown(escaped)));
-    let name = unescape(escaped).map_err(refuse)?;
-    check_element(&name, query_char).map_err(refuse)?;
-    if NOT_QUERIES.contains(&name.as_str()) {
-        return Err(refuse("it is the go command's word, which a proxy does not resolve".into()));
-    }
-    match Version::parse(&name) {
-        Ok(version) if ModuleVersion::new(path.clone(), version.clone()).is_ok() => Ok(Query::Version(version)),
-        _ => Ok(Query::Name(name)),
+    Query::parse(path, &unescape(escaped).map_err(refuse)?)
+}
+
+impl Query {
+    /// Reads a query about a module as it is written plainly, not escaped.
+    ///
+    /// # Errors
+    /// [`NotARequest`] for what no proxy resolves.
+    pub fn parse(path: &ModulePath, name: &str) -> Result<Self, NotARequest> {
+        let refuse = |reason: String| NotARequest::new(format!("{:?} is no version query: {reason}", shown(name)));
+        check_element(name, query_char).map_err(refuse)?;
+        if NOT_QUERIES.contains(&name) {
+            return Err(refuse("it is the go command's word, which a proxy does not resolve".into()));
+        }
+        match Version::parse(name) {
+            Ok(version) if ModuleVersion::new(path.clone(), version.clone()).is_ok() => Ok(Self::Version(version)),
+            _ => Ok(Self::Name(name.into())),
+        }
     }
 }
 

@@ -70,3 +70,7 @@ pub const PING_TIMEOUT: Duration = Duration::from_secs(20);
 pub const PING_FAILURES: u32 = 2;
 /// Bytes of a peer's self-description (agent) that are kept for the status page.
 pub const MAX_AGENT: usize = 64;
+/// Bytes of the name of a protocol that is kept; those of this project have about 20.
+pub const MAX_PROTOCOL: usize = 64;
+/// Protocols of one peer that are kept; a node has three of its own.
+pub const MAX_PROTOCOLS: usize = 16;

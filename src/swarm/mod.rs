@@ -151,6 +151,12 @@ impl SwarmHandle {
         self.views.peers.borrow().clone()
     }
 
+    /// Every connected peer, and every change of what is known of them.
+    #[must_use]
+    pub fn peer_changes(&self) -> watch::Receiver<Arc<[PeerStatus]>> {
+        self.views.peers.clone()
+    }
+
     /// The ids of the connected peers, and every change of them.
     #[must_use]
     pub fn connected(&self) -> watch::Receiver<Arc<[PeerId]>> {

@@ -337,7 +337,8 @@ impl Node {
     fn on_identify(&mut self, event: identify::Event) {
         let identify::Event::Received { peer_id, info, .. } = event else { return };
         if info.protocol_version == PROTOCOL {
-            self.peers.identified(peer_id, &info.agent_version);
+            let protocols = info.protocols.iter().map(AsRef::as_ref);
+            self.peers.identified(peer_id, &info.agent_version, protocols);
             self.publish_status();
         } else {
             tracing::info!(peer = %peer_id, speaks = %info.protocol_version, "peer is no modswarm node of this version; disconnecting");

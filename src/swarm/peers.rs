@@ -35,6 +35,8 @@ pub struct PeerStatus {
     pub rtt: Option<Duration>,
     /// What the peer says it runs, such as `modswarm/0.1.0`; at most [`limits::MAX_AGENT`] bytes, printable ASCII.
     pub agent: Option<String>,
+    /// The protocols of this project that the peer accepts streams of, as it says; none until it has introduced itself.
+    pub protocols: Arc<[String]>,
 }
 
 struct Peer {
@@ -42,6 +44,7 @@ struct Peer {
     since: SystemTime,
     rtt: Option<Duration>,
     agent: Option<String>,
+    protocols: Arc<[String]>,
     ping_failures: u32,
 }
 
@@ -57,6 +60,7 @@ impl Peers {
             since: SystemTime::now(),
             rtt: None,
             agent: None,
+            protocols: Arc::default(),
             ping_failures: 0,
         });
         entry.connections.push((id, address, via));
@@ -90,9 +94,12 @@ impl Peers {
     }
 
     /// What a peer says of itself; it may say anything, so it is cut and cleaned.
-    pub(super) fn identified(&mut self, peer: PeerId, agent: &str) {
+    pub(super) fn identified<'a>(&mut self, peer: PeerId, agent: &str, protocols: impl IntoIterator<Item = &'a str>) {
         if let Some(entry) = self.0.get_mut(&peer) {
             entry.agent = Some(agent.chars().filter(char::is_ascii_graphic).take(limits::MAX_AGENT).collect());
+            let ours = |name: &&str| name.starts_with("/modswarm/") && name.len() <= limits::MAX_PROTOCOL;
+            let ours = protocols.into_iter().filter(ours).take(limits::MAX_PROTOCOLS);
+            entry.protocols = ours.map(ToOwned::to_owned).collect();
         }
     }
 
@@ -116,6 +123,7 @@ impl Peers {
             via: peer.connections.first().map_or(Via::Incoming, |(.., via)| *via),
             rtt: peer.rtt,
             agent: peer.agent.clone(),
+            protocols: Arc::clone(&peer.protocols),
         };
         self.0.iter().map(status).collect()
     }
@@ -157,8 +165,13 @@ mod tests {
         let mut peers = Peers::default();
         let peer = PeerId::random();
         peers.opened(peer, ConnectionId::new_unchecked(1), Multiaddr::empty(), Via::Mdns);
-        peers.identified(peer, &format!("\x1b[2Jevil{}", "x".repeat(1000)));
-        let agent = peers.status()[0].agent.clone().unwrap();
+        let many: Vec<String> = (0..100).map(|n| format!("/modswarm/{n}")).collect();
+        let long = format!("/modswarm/{}", "x".repeat(1000));
+        let names = ["/other/1", long.as_str()].into_iter().chain(many.iter().map(String::as_str));
+        peers.identified(peer, &format!("\x1b[2Jevil{}", "x".repeat(1000)), names);
+        let status = &peers.status()[0];
+        let agent = status.agent.clone().unwrap();
         assert!(agent.starts_with("[2Jevilx") && agent.len() == limits::MAX_AGENT);
+        assert_eq!(*status.protocols, many[..limits::MAX_PROTOCOLS]);
     }
 }

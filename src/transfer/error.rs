@@ -86,9 +86,9 @@ pub enum CatalogError {
     Closed,
 }
 
-/// A server for these protocols runs on this swarm already.
+/// A server for a protocol runs on this swarm already.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("this swarm serves blobs already; there can be only one server")]
+#[error("this swarm serves this protocol already; there can be only one server")]
 pub struct AlreadyServing;
 
 fn blobs(ids: &[BlobId]) -> String {

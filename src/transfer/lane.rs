@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::judge::Judge;
 use super::limits;
+use super::open::Opening;
 use super::pending::{self, Got, Payload, Pending, Question};
 use super::traffic::Meter;
 use super::wire::{FrameError, FrameReader, FrameWriter, Reply, Request, VERSION};
@@ -57,7 +58,7 @@ impl Lane {
 type Halves = (FrameReader<ReadHalf<Stream>>, FrameWriter<WriteHalf<Stream>>);
 
 impl LaneTask {
-    async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
+    async fn run(self, mut orders: mpsc::Receiver<Order>) {
         while let Some(order) = orders.recv().await {
             let Order::Ask(first) = order else { continue };
             let pending = Mutex::new(Pending::new(self.peer));
@@ -81,29 +82,14 @@ impl LaneTask {
     }
 
     /// Opens the stream and waits for the greeting, without which it was dropped on the other side.
-    async fn open(&mut self) -> Result<Halves, String> {
-        let gate = Arc::clone(&self.gate);
-        let _one_at_a_time = gate.lock().await;
-        let mut why = String::new();
-        for attempt in 0..limits::OPEN_TRIES {
-            if attempt > 0 {
-                let wait = limits::OPEN_RETRY * attempt * attempt;
-                tokio::time::sleep(wait.mul_f64(0.5 + rand::random::<f64>())).await;
-            }
-            if !self.connected.borrow().contains(&self.peer) {
-                return Err("it is not connected".into());
-            }
-            match tokio::time::timeout(limits::OPEN, self.try_open()).await {
-                Ok(Ok(halves)) => return Ok(halves),
-                Ok(Err(err)) => why = err,
-                Err(_) => why = format!("no stream within {} s", limits::OPEN.as_secs()),
-            }
-        }
-        Err(why)
+    async fn open(&self) -> Result<Halves, String> {
+        let opening = Opening { peer: self.peer, connected: &self.connected, gate: &self.gate };
+        opening.open(|| self.try_open()).await
     }
 
-    async fn try_open(&mut self) -> Result<Halves, String> {
-        let stream = self.control.open_stream(self.peer, self.protocol.clone()).await.map_err(|err| err.to_string())?;
+    async fn try_open(&self) -> Result<Halves, String> {
+        let mut control = self.control.clone();
+        let stream = control.open_stream(self.peer, self.protocol.clone()).await.map_err(|err| err.to_string())?;
         let (reader, writer) = stream.split();
         let mut reader = FrameReader::new(reader);
         match reader.reply().await {

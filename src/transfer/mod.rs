@@ -17,6 +17,7 @@
 //!
 //! Not in here: what the blobs are, which of them a recipe needs, rate limits, who may join.
 
+mod accept;
 mod catalog;
 pub use crate::domain::digest;
 mod error;
@@ -27,16 +28,19 @@ mod lane;
 pub mod limits;
 mod links;
 mod load;
+mod open;
 mod pending;
 pub mod plan;
 mod serve;
 mod traffic;
 pub mod wire;
 
+pub use accept::{StreamLimits, accept_all};
 pub use catalog::{Asked, SyncReport};
 pub use error::{AlreadyServing, CatalogError, FetchError};
 pub use fetch::Fetcher;
 pub use held::{Held, MemoryHeld, conformance};
+pub use open::Opening;
 pub use plan::{FetchReport, PeerShare};
 pub use serve::{ServeLimits, serve};
 pub use traffic::{PeerTraffic, Traffic};

@@ -13,14 +13,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::AsyncReadExt as _;
 use futures::io::{ReadHalf, WriteHalf};
-use futures::{AsyncReadExt as _, StreamExt as _};
 use libp2p::{PeerId, Stream, StreamProtocol};
-use libp2p_stream::{Control, IncomingStreams};
+use libp2p_stream::Control;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::accept::{StreamLimits, accept_all};
 use super::error::AlreadyServing;
 use super::held::Held;
 use super::limits;
@@ -65,49 +66,10 @@ pub fn serve(
 ) -> Result<JoinHandle<()>, AlreadyServing> {
     let mut accept = |protocol| control.accept(StreamProtocol::new(protocol)).map_err(|_| AlreadyServing);
     let (bulk, small) = (accept(wire::BLOBS)?, accept(wire::CATALOG)?);
-    let server = Server { held, limits, traffic, loads: Semaphore::new(limits::SERVE_LOADS) };
-    Ok(tokio::spawn(accept_all(Arc::new(server), bulk, small, stop)))
-}
-
-/// Accepts as fast as streams come (one that is not taken at once is dropped by the swarm), within the limits.
-async fn accept_all(server: Arc<Server>, bulk: IncomingStreams, small: IncomingStreams, stop: CancellationToken) {
-    let mut incoming = futures::stream::select(bulk, small);
-    let mut sessions = JoinSet::new();
-    let mut of_peer: HashMap<PeerId, usize> = HashMap::new();
-    let mut peer_of = HashMap::new();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            next = incoming.next() => {
-                let Some((peer, stream)) = next else { return };
-                let count = of_peer.get(&peer).copied().unwrap_or_default();
-                if count >= server.limits.streams_per_peer || sessions.len() >= server.limits.streams {
-                    tracing::debug!(%peer, streams = count, "a stream is refused: there are enough");
-                    continue;
-                }
-                of_peer.insert(peer, count + 1);
-                let task = sessions.spawn(session(Arc::clone(&server), peer, stream));
-                peer_of.insert(task.id(), peer);
-            }
-            Some(ended) = sessions.join_next_with_id() => {
-                let id = match ended {
-                    Ok((id, ())) => id,
-                    Err(err) => {
-                        tracing::error!(%err, "a serving task ended badly");
-                        err.id()
-                    }
-                };
-                if let Some(peer) = peer_of.remove(&id)
-                    && let Some(count) = of_peer.get_mut(&peer)
-                {
-                    *count -= 1;
-                    if *count == 0 {
-                        of_peer.remove(&peer);
-                    }
-                }
-            }
-        }
-    }
+    let streams = StreamLimits { per_peer: limits.streams_per_peer, all: limits.streams };
+    let server = Arc::new(Server { held, limits, traffic, loads: Semaphore::new(limits::SERVE_LOADS) });
+    let session = move |peer, stream| session(Arc::clone(&server), peer, stream);
+    Ok(tokio::spawn(accept_all(futures::stream::select(bulk, small), streams, stop, session)))
 }
 
 async fn session(server: Arc<Server>, peer: PeerId, stream: Stream) {

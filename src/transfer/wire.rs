@@ -238,14 +238,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// # Errors
     /// [`FrameError`]; nothing can be read after it.
     pub async fn request(&mut self) -> Result<Option<Request>, FrameError> {
-        if !self.header(limits::MAX_REQUEST).await? {
-            return Ok(None);
-        }
-        let request: Request = codec::decode::<_, { limits::MAX_REQUEST }>(&self.header)?;
-        if !request.keeps_bounds() {
+        let request: Option<Request> = self.next::<_, { limits::MAX_REQUEST }>().await?;
+        if request.as_ref().is_some_and(|request| !request.keeps_bounds()) {
             return Err(FrameError::Protocol("a request names nothing or too much"));
         }
-        Ok(Some(request))
+        Ok(request)
     }
 
     /// The next reply; `None` when the server has closed the stream between two frames.
@@ -253,10 +250,19 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// # Errors
     /// [`FrameError`]; nothing can be read after it.
     pub async fn reply(&mut self) -> Result<Option<Reply>, FrameError> {
-        if !self.header(limits::MAX_REPLY).await? {
+        self.next::<_, { limits::MAX_REPLY }>().await
+    }
+
+    /// The next header of any protocol that frames as this one does, at most `LIMIT` bytes long; `None` when the other end
+    /// has closed the stream between two frames. Waits for its first byte for ever.
+    ///
+    /// # Errors
+    /// [`FrameError`]; nothing can be read after it.
+    pub async fn next<T: Encode + Decode<()>, const LIMIT: usize>(&mut self) -> Result<Option<T>, FrameError> {
+        if !self.header(LIMIT).await? {
             return Ok(None);
         }
-        Ok(Some(codec::decode::<_, { limits::MAX_REPLY }>(&self.header)?))
+        Ok(Some(codec::decode::<_, LIMIT>(&self.header)?))
     }
 
     /// The payload after a [`Reply::Piece`] header that says `len`. Calls `progress` with the bytes as they come.
@@ -366,6 +372,14 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     pub async fn piece(&mut self, request: u64, index: u32, payload: &[u8]) -> io::Result<()> {
         let len = u32::try_from(payload.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         self.header(&Reply::Piece { request, index, len }).await?;
+        self.payload(payload).await
+    }
+
+    /// Writes the bytes that a header before has announced.
+    ///
+    /// # Errors
+    /// As [`Self::header`].
+    pub async fn payload(&mut self, payload: &[u8]) -> io::Result<()> {
         for piece in payload.chunks(limits::WRITE_PIECE) {
             self.write(piece).await?;
         }

@@ -16,6 +16,16 @@ pub struct Info {
     pub time: String,
 }
 
+impl Info {
+    /// Checks an `.info` answer to `query` (`None`: `@latest`) that was kept.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(path: &ModulePath, query: Option<&str>, bytes: Bytes) -> Result<Self, String> {
+        info(path, query, bytes)
+    }
+}
+
 /// Checks an `.info` answer to `query` (`None`: `@latest`). The error says what is wrong with it.
 pub(super) fn info(path: &ModulePath, query: Option<&str>, bytes: Bytes) -> Result<Info, String> {
     if looks_like_html(&bytes) {

@@ -202,7 +202,7 @@ async fn only_one_server_runs_on_a_swarm_until_its_token_ends_it() {
         };
         let first = start().unwrap();
         let text = start().unwrap_err().to_string();
-        assert_eq!(text, "this swarm serves blobs already; there can be only one server");
+        assert_eq!(text, "this swarm serves this protocol already; there can be only one server");
         stop.cancel();
         first.await.unwrap();
         assert!(start().is_ok());
