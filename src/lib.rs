@@ -38,12 +38,24 @@
 //!  go ── GET /m/@v/v1.2.3.zip ──> proxy ──> mirror ── held? ──> store ──> the answer, read from the store
 //!                                             │ no
 //!                                             ├─ peers      (transfer: fetch blobs from several at once)
+//!                                             ├─ a seed     (asking: "obtain this for the site"; on other nodes)
 //!                                             └─ upstream   (if this node is a seed)
 //!                                                      └──> verified ──> store
 //! ```
 //! A miss fills the store, and then the answer is read from the store. Small answers that were read before are in memory, each under
 //! a stamp of what it follows from; the store moves the stamp of a module with each change of the catalog. One fetch per version however many ask. *Miss*, *failure* and
 //! *forgery* stay three different things from the socket to the status line.
+//!
+//! # Seeds and freshness
+//!
+//! * *A seed serves its site* ([`asking`]). What no peer has, a node without an upstream asks a seed for, and the seed
+//!   its upstream: once for all who ask, within a budget, and a miss is believed as long as a list is. Who is a seed is
+//!   known from its introduction: with none connected a miss is told at once and noted as wanted.
+//! * *A seed is believed nothing.* It answers with envelopes, which go through the door into the catalog; lists and
+//!   `@latest` are computed from that. It may withhold what is new, or take a branch for another proven version of the
+//!   module.
+//! * *Nobody waits for what is known* ([`mirror`]). A list, `@latest` or branch that is older than `--fresh` is given
+//!   with its `Age` while it is refreshed behind it; only a node with an upstream waits for that, for two seconds.
 //!
 //! # The checksum database
 //!
@@ -82,6 +94,7 @@
 //! | [`proxy`] | GOPROXY and admin API over HTTP; one table from outcome to status |
 //! | [`sync`] | the catalog's way through the site: announcements, comparison of catalogs |
 //! | [`mirror`] | the one path from a request to verified bytes; single flight; seeding |
+//! | [`asking`] | questions to a seed: obtain this for the site, is there anything newer |
 //! | [`transfer`] | frames on long-lived streams between peers; serves from the store only |
 //! | [`swarm`] | owns the libp2p Swarm: `select` waits, `apply` never does |
 //! | [`upstream`] | the GOPROXY client: retry, limits, resume |
@@ -105,6 +118,7 @@
 //! * *`.info` bytes are part of the manifest* up to 64 KiB, and so is a go.mod up to 64 KiB; a longer go.mod is a list of blobs.
 
 pub mod admin;
+pub mod asking;
 pub mod cli;
 pub mod config;
 pub mod daemon;

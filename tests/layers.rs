@@ -18,14 +18,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("upstream", &["domain"]),
     ("swarm", &["domain"]),
     ("transfer", &["domain", "verified", "swarm"]),
-    ("mirror", &["domain", "verified", "store", "sumdb", "upstream", "transfer", "admin"]),
+    ("asking", &["domain", "swarm", "transfer"]),
+    ("mirror", &["domain", "verified", "store", "sumdb", "upstream", "transfer", "asking", "admin"]),
     ("sync", &["domain", "verified", "store", "mirror", "swarm", "transfer"]),
     ("proxy", &["domain", "mirror", "admin"]),
     (
         "daemon",
         &[
-            "domain", "verified", "store", "sumdb", "upstream", "swarm", "transfer", "mirror", "sync", "proxy",
-            "config", "admin",
+            "domain", "verified", "store", "sumdb", "upstream", "swarm", "transfer", "asking", "mirror", "sync",
+            "proxy", "config", "admin",
         ],
     ),
     ("cli", &["daemon", "config", "admin", "publish_dir", "domain", "upstream"]),
@@ -58,7 +59,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("hyper::", &["proxy"]),
     ("hyper_util::", &["proxy"]),
     ("reqwest::", &["upstream", "cli"]),
-    ("libp2p_stream", &["swarm", "transfer"]),
+    ("libp2p_stream", &["swarm", "transfer", "asking"]),
     ("clap::", &["cli"]),
 ];
 
