@@ -40,6 +40,7 @@ impl Alone {
         let mirror = Mirror::new(MirrorOptions {
             intake,
             sources: Vec::new(),
+            seeds: None,
             fresh: Duration::from_secs(60),
             private: PrefixPatterns::default(),
         });

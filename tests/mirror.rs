@@ -84,6 +84,8 @@ async fn lists_and_latest_work_on_a_node_without_an_upstream() {
     assert_eq!(seed.get("/example.com/lib/@v/list").await.text(), "v1.0.0\nv1.1.0\n");
     let second = TestNode::start(NodeOptions::peer_of(&[&seed])).await;
     second.wait_for(1, 1).await;
+    seed.stop().await;
+    second.wait_until(|status| status.peers.is_empty()).await;
     assert_eq!(second.get("/example.com/lib/@v/list").await.text(), "v1.0.0\n", "what is listed can be served");
     assert_eq!(second.get("/example.com/lib/@latest").await.body, modules[0].info);
     assert_eq!(second.get("/example.com/lib/@v/v1.info").await.body, modules[0].info);

@@ -72,7 +72,7 @@ pub(super) struct Args {
     private: Option<String>,
     /// How old a list of versions or a "latest" may be [default: 60s].
     ///
-    /// A whole number and a unit, as in 500ms, 30s, 5m, 2h or 1d. Until then the upstream is not asked again.
+    /// A whole number and a unit, as in 500ms, 30s, 5m, 2h or 1d. Until then neither an upstream nor a seed is asked again.
     #[arg(long, value_name = "DURATION")]
     fresh: Option<String>,
     /// Do not look for peers by multicast DNS.

@@ -16,15 +16,17 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::NodeFile;
+use crate::asking::{self, AskRules, Asker, ServeRules};
 use crate::config::{Config, UpstreamChoice};
+use crate::domain::pattern::PrefixPatterns;
 use crate::domain::sumdb::{SpecError, SumdbSpec};
 use crate::mirror::databases::{self, Databases};
 use crate::mirror::source::Source;
-use crate::mirror::{FromPeers, FromUpstream, Intake, Mirror, MirrorOptions, Publishing};
+use crate::mirror::{FromPeers, FromSeeds, FromUpstream, Intake, Mirror, MirrorOptions, Publishing};
 use crate::proxy::Proxy;
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::sumdb::ClientError;
-use crate::swarm::{self, SwarmConfig, SwarmError};
+use crate::swarm::{self, SwarmConfig, SwarmError, SwarmHandle};
 use crate::sync::{self, Sync};
 use crate::transfer::{self, AlreadyServing, Fetcher, ServeLimits, Traffic};
 use crate::upstream::{BadProxyList, ProxyList, ProxyUrl, Upstream, UpstreamError, UpstreamOptions};
@@ -222,14 +224,15 @@ impl Daemon {
             });
         }
         let intake = Intake::new(store.clone(), databases, Some(bell));
-        let mut sources: Vec<Arc<dyn Source>> = vec![Arc::new(FromPeers::new(fetcher.clone()))];
         let publishing = Publishing::new(intake.clone(), tmp.clone(), config.site.path);
         let upstream_text = upstream.as_ref().map(|(_, text)| text.clone());
-        if let Some((upstream, _)) = upstream {
-            sources.push(Arc::new(FromUpstream::new(upstream, tmp)));
+        let upstream = upstream.map(|(upstream, _)| FromUpstream::new(upstream, tmp));
+        let mirror = mirror(upstream, &intake, config.fresh, config.private, &swarm, &fetcher);
+        if upstream_text.is_some() {
+            let (control, rules) = (swarm.stream_control(), ServeRules::default());
+            let answering = asking::serve(control, Arc::new(mirror.clone()), rules, stop.clone())?;
+            parts.spawn(async move { ("seeding", answering.await.map_err(|why| why.to_string())) });
         }
-        let (fresh, private) = (config.fresh, config.private);
-        let mirror = Mirror::new(MirrorOptions { intake: intake.clone(), sources, fresh, private });
         let syncing =
             Sync { swarm: swarm.clone(), fetcher, held, intake }.run(swarm_news, news, new_states, stop.clone());
         parts.spawn(async move {
@@ -303,6 +306,27 @@ impl Daemon {
             None => Ok(()),
         }
     }
+}
+
+/// The mirror with all its sources. A node with an upstream asks no seeds: a question goes one step at most.
+fn mirror(
+    upstream: Option<FromUpstream>,
+    intake: &Intake,
+    fresh: Duration,
+    private: PrefixPatterns,
+    swarm: &SwarmHandle,
+    fetcher: &Fetcher,
+) -> Mirror {
+    let peers = Arc::new(FromPeers::new(fetcher.clone()));
+    let (sources, seeds): (Vec<Arc<dyn Source>>, _) = match upstream {
+        Some(upstream) => (vec![peers, Arc::new(upstream)], None),
+        None => {
+            let asker = Asker::new(swarm, fetcher.clone(), AskRules::default());
+            let seeds = Arc::new(FromSeeds::new(asker, fetcher.clone(), peers.clone()));
+            (vec![peers, seeds.clone()], Some(seeds))
+        }
+    };
+    Mirror::new(MirrorOptions { intake: intake.clone(), sources, seeds, fresh, private })
 }
 
 fn addresses(option: &'static str, texts: &[String]) -> Result<Vec<Multiaddr>, DaemonError> {

@@ -3,7 +3,7 @@
 //! ```text
 //!  request ──> held? ── yes ─────────────────────────────> the answer, read from the store
 //!                │ no                                                  ^
-//!                └─> single flight ─> peers, then upstream ─> door ─> store
+//!                └─> single flight ─> peers, then a seed or the upstream ─> door ─> store
 //! ```
 //! * A miss fills the store, and then the answer is read from the store: there is one code path for ranges, ETags and disk errors.
 //! * One fetch per module version, however many ask ([`flight`]); it goes on when the client leaves.
@@ -14,7 +14,9 @@ mod arrivals;
 mod check;
 pub mod databases;
 pub mod flight;
+mod for_site;
 mod from_peers;
+mod from_seeds;
 mod from_upstream;
 mod intake;
 mod layouts;
@@ -41,6 +43,7 @@ use crate::domain::request::{Query, Request};
 use crate::store::{Held, Store, StoreError};
 use flight::Flights;
 pub use from_peers::FromPeers;
+pub use from_seeds::FromSeeds;
 pub use from_upstream::FromUpstream;
 pub use intake::Intake;
 use layouts::{LayoutError, Layouts};
@@ -71,7 +74,9 @@ pub struct MirrorOptions {
     pub intake: Intake,
     /// Where to look for what the store does not have, in this order.
     pub sources: Vec<Arc<dyn Source>>,
-    /// How old a mutable answer (list, latest, branch) may be before an upstream is asked again.
+    /// The seeds, where this node is none: for what may be different tomorrow.
+    pub seeds: Option<Arc<FromSeeds>>,
+    /// How old a mutable answer (list, latest, branch) may be before an upstream or a seed is asked again.
     pub fresh: Duration,
     /// Modules that no upstream and no checksum database may hear of, besides those of the site's publishers.
     pub private: PrefixPatterns,
@@ -86,6 +91,7 @@ pub struct Mirror {
 struct Inner {
     intake: Intake,
     sources: Vec<Arc<dyn Source>>,
+    seeds: Option<Arc<FromSeeds>>,
     flights: Flights<Want, Result<(), SourceError>>,
     answers: Answers,
     layouts: Layouts,
@@ -102,6 +108,7 @@ impl Mirror {
             inner: Arc::new(Inner {
                 intake: options.intake,
                 sources: options.sources,
+                seeds: options.seeds,
                 flights: Flights::default(),
                 answers,
                 layouts: Layouts::default(),
@@ -146,13 +153,24 @@ impl Mirror {
     pub async fn obtain(&self, want: Want) -> Result<(), SourceError> {
         let mirror = self.clone();
         let flight = self.inner.flights.join(want.clone(), || async move { mirror.ask_sources(&want).await });
-        flight.await.unwrap_or_else(|broken| Err(SourceError::Failed(format!("a fetch failed: {broken}"))))
+        landed(flight.await)
+    }
+
+    /// As [`Mirror::obtain`], but asks nobody for what another call has brought in this moment.
+    async fn obtain_unless_held(&self, want: Want) -> Result<(), SourceError> {
+        let mirror = self.clone();
+        let flight = self.inner.flights.join(want.clone(), || async move {
+            let module = want.module.clone();
+            let held = mirror.inner.intake.blocking(move |store| store.manifest(&module)).await?;
+            if held.is_some_and(|held| holds(&held, want.level)) { Ok(()) } else { mirror.ask_sources(&want).await }
+        });
+        landed(flight.await)
     }
 
     async fn ask_sources(&self, want: &Want) -> Result<(), SourceError> {
         let mut worst = SourceError::Miss(format!("{} is not in this site", want.module));
         for source in &self.inner.sources {
-            if source.is_upstream()
+            if source.asks_outside()
                 && let Err(private) = self.may_ask_outside(&want.module.path)
             {
                 worst = graver(worst, private);
@@ -189,7 +207,7 @@ impl Mirror {
             return Err(SourceError::Miss(format!("{module} is not in this node's store")));
         }
         let key = format!("{module}#{kind:?}");
-        if let Some(miss) = self.inner.answers.recent_miss(&key) {
+        if let Some(miss) = self.inner.answers.recent_miss(&key, mutable::MISS_LIFE) {
             return Err(SourceError::Miss(miss));
         }
         let level = if kind == Kind::Zip { Level::Zip } else { Level::GoMod };
@@ -295,6 +313,18 @@ fn small_zip(store: &Store, held: &Held) -> Result<Option<Bytes>, StoreError> {
         Ok(())
     });
     Ok(read.is_ok().then(|| whole.freeze()))
+}
+
+fn landed<T>(flight: Result<Result<T, SourceError>, flight::Broken>) -> Result<T, SourceError> {
+    flight.unwrap_or_else(|broken| Err(SourceError::Failed(format!("a fetch failed: {broken}"))))
+}
+
+/// Whether all that a client can ask for at this level is here.
+fn holds(held: &Held, level: Level) -> bool {
+    match level {
+        Level::GoMod => !held.manifest.info.is_empty(),
+        Level::Zip => held.complete && held.manifest.zip.is_some(),
+    }
 }
 
 /// Of two reasons, the one that the user has to hear: only misses make a miss.

@@ -89,6 +89,11 @@ pub trait Source: Send + Sync + 'static {
         Box::pin(async { Err(SourceError::Miss("only an upstream resolves queries".into())) })
     }
 
+    /// Whether an upstream gets to hear of what is wanted here, perhaps by way of another node.
+    fn asks_outside(&self) -> bool {
+        self.is_upstream()
+    }
+
     /// Whether [`Source::list`] and [`Source::resolve`] can have an answer that the catalog does not. Such a source is never
     /// asked for private modules.
     fn is_upstream(&self) -> bool {

@@ -41,6 +41,8 @@ pub struct NodeOptions {
     pub private: PrefixPatterns,
     /// What GOPROXY paths are below; empty for none.
     pub prefix: String,
+    /// How old a mutable answer may be; a minute unless told otherwise.
+    pub fresh: Option<Duration>,
 }
 
 impl NodeOptions {
@@ -52,6 +54,11 @@ impl NodeOptions {
     /// A node that has only peers.
     pub fn peer_of(nodes: &[&TestNode]) -> Self {
         Self { peers: nodes.iter().map(|node| node.peer_address.clone()).collect(), ..Self::default() }
+    }
+
+    /// The same with another age that a mutable answer may have.
+    pub fn fresh(self, fresh: Duration) -> Self {
+        Self { fresh: Some(fresh), ..self }
     }
 
     /// The same with a checksum database.
@@ -109,6 +116,11 @@ impl TestNode {
         self.wait_until(|status| status.peers.len() >= peers && status.store.versions >= versions).await;
     }
 
+    /// Waits until it has `peers` peers that have introduced themselves: then it knows which of them are seeds.
+    pub async fn wait_for_introductions(&self, peers: usize) {
+        self.wait_until(|status| status.peers.iter().filter(|peer| peer.agent.is_some()).count() >= peers).await;
+    }
+
     /// Waits until its status is as wanted.
     pub async fn wait_until(&self, wanted: impl Fn(&Status) -> bool) {
         let ready = async {
@@ -140,7 +152,7 @@ pub fn config(data: &Path, options: &NodeOptions) -> Config {
         swarm: vec!["/ip4/127.0.0.1/tcp/0".into()],
         peers: options.peers.clone(),
         upstream: options.upstream.clone().map(UpstreamChoice::List),
-        fresh: Duration::from_secs(60),
+        fresh: options.fresh.unwrap_or(Duration::from_secs(60)),
         mdns: false,
         office: None,
         sumdb: options.sumdb.clone(),

@@ -30,8 +30,11 @@ pub struct TestPeer {
     pub address: String,
     /// Its identity.
     pub id: PeerId,
+    /// Its network: for more protocols than those of the catalog.
+    pub swarm: SwarmHandle,
+    /// Stops what was added to it.
+    pub stop: CancellationToken,
     held: Arc<Offers>,
-    swarm: SwarmHandle,
     /// How many have subscribed to its announcements so far.
     subscribed: watch::Receiver<usize>,
     _stop: DropGuard,
@@ -66,11 +69,16 @@ pub enum Announcement {
 impl TestPeer {
     /// Starts it on a free port; it runs until it is dropped.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// As [`TestPeer::start`], with peers to connect to.
+    pub async fn start_with(peers: &[&str]) -> Self {
         let stop = CancellationToken::new();
         let config = SwarmConfig {
             identity: Keypair::generate_ed25519(),
             listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
-            peers: vec![],
+            peers: peers.iter().map(|peer| peer.parse().unwrap()).collect(),
             mdns: false,
         };
         let (swarm, mut news, _) = swarm::start(config, stop.clone()).await.unwrap();
@@ -86,7 +94,8 @@ impl TestPeer {
                 }
             }
         });
-        Self { address, id: swarm.local_peer_id(), held, swarm, subscribed, _stop: stop.drop_guard() }
+        let id = swarm.local_peer_id();
+        Self { address, id, swarm, stop: stop.clone(), held, subscribed, _stop: stop.drop_guard() }
     }
 
     /// Offers `module` with the blobs of its zip, after `lie` has had its way with the manifest.
@@ -108,28 +117,15 @@ impl TestPeer {
         self.offer_manifest(&manifest, Proof::None);
     }
 
-    /// The true manifest of `module`, and holds the blobs of its zip. A zip whose `h1:` cannot be computed claims one of
-    /// zeros.
+    /// The true manifest of `module`, and holds the blobs of its zip.
     pub fn manifest_of(&self, module: &FixtureModule, has: impl Fn(usize) -> bool) -> Manifest {
-        let version = ModuleVersion::parse(&format!("{}@{}", module.path, module.version)).unwrap();
-        let zip = module.zip.to_vec();
         let mut place = 0;
-        let done = split(&version, &zip, &mut |_: BlobId, bytes: Vec<u8>| {
+        manifest_of(module, |blob| {
             if has(place) {
-                self.hold(bytes);
+                self.hold(blob);
             }
             place += 1;
-            Ok::<(), ()>(())
         })
-        .unwrap();
-        let h1 = H1::of_zip(&zip).unwrap_or(H1::from_bytes([0; 32]));
-        Manifest {
-            module: version,
-            info: module.info.to_vec(),
-            go_mod: GoMod::Inline(module.go_mod.to_vec()),
-            go_mod_h1: H1::of_go_mod(&module.go_mod),
-            zip: Some(ZipRef { h1, len: done.len, blake3: done.blake3, pages: done.pages }),
-        }
     }
 
     /// Offers a manifest, whatever is in it, and gives its encoded envelope.
@@ -194,4 +190,30 @@ impl Held for Offers {
     fn sumdb_state(&self, database: &str) -> io::Result<Option<Bytes>> {
         Ok(self.states.lock().unwrap().get(database).map(|state| state.encode().into()))
     }
+}
+
+/// The manifest of a module version; `emit` gets the blobs of its zip, one after the other. A zip whose `h1:` cannot be
+/// computed claims one of zeros.
+pub fn manifest_of(module: &FixtureModule, mut emit: impl FnMut(Vec<u8>)) -> Manifest {
+    let version = ModuleVersion::parse(&format!("{}@{}", module.path, module.version)).unwrap();
+    let zip = module.zip.to_vec();
+    let done = split(&version, &zip, &mut |_: BlobId, bytes: Vec<u8>| {
+        emit(bytes);
+        Ok::<(), ()>(())
+    })
+    .unwrap();
+    let h1 = H1::of_zip(&zip).unwrap_or(H1::from_bytes([0; 32]));
+    let zip = ZipRef { h1, len: done.len, blake3: done.blake3, pages: done.pages };
+    Manifest {
+        module: version,
+        info: module.info.to_vec(),
+        go_mod: GoMod::Inline(module.go_mod.to_vec()),
+        go_mod_h1: H1::of_go_mod(&module.go_mod),
+        zip: Some(zip),
+    }
+}
+
+/// An envelope that no database has proven.
+pub fn unproven(manifest: &Manifest) -> Bytes {
+    Envelope { manifest: manifest.encode(), proof: Proof::None }.encode().into()
 }

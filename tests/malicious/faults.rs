@@ -73,6 +73,7 @@ async fn impatient(dir: &std::path::Path, list: &str) -> Mirror {
     Mirror::new(MirrorOptions {
         intake,
         sources: vec![Arc::new(source)],
+        seeds: None,
         fresh: Duration::from_secs(60),
         private: PrefixPatterns::default(),
     })
