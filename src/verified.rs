@@ -113,7 +113,8 @@ impl VerifiedManifest {
         Ok(Self { id: BlobId::of(&bytes), manifest, proof, envelope })
     }
 
-    /// The proof that it carries. Nobody has checked one of a checksum database on a node that takes what is not proven.
+    /// The proof that it carries. Nobody has checked one of a checksum database on a node that takes what is not
+    /// proven.
     #[must_use]
     pub fn proof(&self) -> &Proof {
         &self.proof

@@ -52,8 +52,9 @@ enum Command {
     Env(env::Args),
     /// Sign a module version of your own and put it into the site.
     ///
-    /// A directory is packed by the rules of the go command; a zip has to keep them. The running node takes it if the key is
-    /// one of those that its site file has for the module's prefix, and all nodes with the same site file follow.
+    /// A directory is packed by the rules of the go command; a zip has to keep them. The running node takes it if the
+    /// key is one of those that its site file has for the module's prefix, and all nodes with the same site file
+    /// follow.
     Publish(publish::Args),
     /// Make a publisher's key; show who publishes which modules.
     #[command(subcommand)]

@@ -185,7 +185,8 @@ fn unreadable(path: &Path, error: &io::Error) -> Failure {
     Failure::failed(match error.kind() {
         io::ErrorKind::NotFound => {
             format!(
-                "there is no publisher's key {path}: make one with `modswarm site key --name NAME`, or name it with --key"
+                "there is no publisher's key {path}: make one with `modswarm site key --name NAME`, or name it \
+                 with --key"
             )
         }
         _ => format!("the publisher's key {path} cannot be read: {error}"),

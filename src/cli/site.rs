@@ -21,8 +21,8 @@ pub(super) const KEY_FILE: &str = "publisher.key";
 pub(super) enum Command {
     /// Make a key to publish modules with.
     ///
-    /// The secret goes into a file that only this user can read; whoever has it publishes in this name. The verifier key,
-    /// which goes into the site file of every node, is printed.
+    /// The secret goes into a file that only this user can read; whoever has it publishes in this name. The verifier
+    /// key, which goes into the site file of every node, is printed.
     Key(KeyArgs),
     /// Show who publishes which modules.
     Show(ShowArgs),

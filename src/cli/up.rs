@@ -59,10 +59,11 @@ pub(super) struct Args {
     /// nothing proves, and the go command is left alone with its go.sum.
     #[arg(long, value_name = "GOSUMDB")]
     sumdb: Vec<String>,
-    /// What the nodes of this site have agreed on: who publishes which modules [default: site.toml in the data directory].
+    /// What the nodes of this site have agreed on: who publishes which modules [default: site.toml in the data
+    /// directory].
     ///
-    /// A TOML file, the same on all nodes and read at the start; `modswarm site key` prints what to write into it. What is
-    /// under one of its module prefixes is taken only with a publisher's signature, and never asked for elsewhere.
+    /// A TOML file, the same on all nodes and read at the start; `modswarm site key` prints what to write into it. What
+    /// is under one of its module prefixes is taken only with a publisher's signature, and never asked for elsewhere.
     #[arg(long, value_name = "FILE")]
     site: Option<PathBuf>,
     /// Private modules: never ask an upstream or a checksum database for what matches.

@@ -1,10 +1,10 @@
-//! Patterns of module paths in the syntax of GOPRIVATE: a list of globs with commas between them, each of which covers the
-//! modules whose path begins with something that it matches (golang.org/x/mod/module, `MatchPrefixPatterns`).
+//! Patterns of module paths in the syntax of GOPRIVATE: a list of globs with commas between them, each of which covers
+//! the modules whose path begins with something that it matches (golang.org/x/mod/module, `MatchPrefixPatterns`).
 //!
-//! A glob is one of Go's `path.Match`: `*` is any text and `?` any character, both without a slash; `[a-z]` and `[^a-z]`
-//! are classes, and a backslash takes the meaning from what follows it. Where Go passes over a glob that is malformed
-//! or that can match nothing, a list with one is refused here: whoever writes a pattern means to keep something private,
-//! and nobody would notice that it is not.
+//! A glob is one of Go's `path.Match`: `*` is any text and `?` any character, both without a slash; `[a-z]` and
+//! `[^a-z]` are classes, and a backslash takes the meaning from what follows it. Where Go passes over a glob that is
+//! malformed or that can match nothing, a list with one is refused here: whoever writes a pattern means to keep
+//! something private, and nobody would notice that it is not.
 
 use std::fmt;
 use std::str::FromStr;

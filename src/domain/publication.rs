@@ -11,8 +11,8 @@
 //! info <BLAKE3 of the .info answer, 64 hexadecimal digits>
 //! ```
 //!
-//! The second and third line are those of a go.sum. The BLAKE3 of the zip is signed as well as its `h1:`: two zips of the
-//! same files have one `h1:`, and which of them is served is the publisher's choice and nobody else's. The `.info`
+//! The second and third line are those of a go.sum. The BLAKE3 of the zip is signed as well as its `h1:`: two zips of
+//! the same files have one `h1:`, and which of them is served is the publisher's choice and nobody else's. The `.info`
 //! is signed because it says when the version was made, and by that which pseudo-version is the latest.
 //!
 //! What holds here:
@@ -30,7 +30,8 @@ use super::manifest::{MAX_ZIP, Manifest};
 use super::module::ModuleVersion;
 use super::note::{self, NoteError, Signer, Verifier};
 
-/// The most bytes of a publication note: 16 KiB, room for a hundred signatures. One with a single signature has some 600.
+/// The most bytes of a publication note: 16 KiB, room for a hundred signatures. One with a single signature has some
+/// 600.
 pub const MAX_PUBLICATION: usize = 16 << 10;
 
 /// The first line.

@@ -1,7 +1,7 @@
 //! What a site has agreed on: which keys publish which modules.
 //!
-//! All nodes of a site are meant to have the same, written in a *site file*. It changes what a node takes, so it is part
-//! of its rule ([`Trust`](super::trust::Trust)); how the file is written is for [`config`](crate::config) to say.
+//! All nodes of a site are meant to have the same, written in a *site file*. It changes what a node takes, so it is
+//! part of its rule ([`Trust`](super::trust::Trust)); how the file is written is for [`config`](crate::config) to say.
 
 use std::collections::BTreeMap;
 use std::fmt;

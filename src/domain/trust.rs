@@ -3,20 +3,20 @@
 //! There is one rule for a whole node, applied at one place (`verified::VerifiedManifest::check`), so that what is in a
 //! catalog is what the rule lets through. It goes by the module:
 //!
-//! * *published*: what a prefix of the site's policy covers ([`Publishers`]) is taken with a publication that one of that
-//!   prefix's keys has signed, and with nothing else. The record of a checksum database does not count for it: whoever
-//!   registers the name of a private module in public could put one there (dependency confusion).
+//! * *published*: what a prefix of the site's policy covers ([`Publishers`]) is taken with a publication that one of
+//!   that prefix's keys has signed, and with nothing else. The record of a checksum database does not count for it:
+//!   whoever registers the name of a private module in public could put one there (dependency confusion).
 //! * *proven* ([`Trust::sumdb`]): everything else carries the proof that a checksum database has recorded exactly its
 //!   module version, the `h1:` of its zip and the `h1:` of its go.mod. No module is exempt, `golang.org/toolchain` least
 //!   of all: its zip is executed, and no prefix can cover it.
-//! * *open* ([`Trust::open`]): on a node without a checksum database, whoever sends such a manifest is believed as far as its
-//!   hashes hold together. For a site whose go commands check go.sum and the checksum database by themselves.
+//! * *open* ([`Trust::open`]): on a node without a checksum database, whoever sends such a manifest is believed as far
+//!   as its hashes hold together. For a site whose go commands check go.sum and the checksum database by themselves.
 //!
 //! A publication of what no prefix covers is refused by all: its signature says nothing to who does not know the key.
 //!
-//! A site has one rule: a node that wants proofs counts an unproven manifest as a fault of the one who sent it. A policy,
-//! though, reaches the nodes of a site one after the other, over days; so what an honest node with another policy may
-//! have sent is refused and not counted ([`TrustError::is_fault`]).
+//! A site has one rule: a node that wants proofs counts an unproven manifest as a fault of the one who sent it. A
+//! policy, though, reaches the nodes of a site one after the other, over days; so what an honest node with another
+//! policy may have sent is refused and not counted ([`TrustError::is_fault`]).
 //!
 //! Non-goals: whether heads of one database are consistent with each other (`sumdb::Client`), and what is not recorded by
 //! any database: `.info` of what is not published, lists, what a branch stands for.

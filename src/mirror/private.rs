@@ -1,4 +1,5 @@
-//! Which modules are nobody's business outside of the site: what a pattern of private modules or a publisher's prefix covers.
+//! Which modules are nobody's business outside of the site: what a pattern of private modules or a publisher's prefix
+//! covers.
 //!
 //! A path in a question is a secret given away, and an answer to it may come from whoever has registered the name in
 //! public. So there is one place that says whether a source outside of the site may be asked, and all that asks one

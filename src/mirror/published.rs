@@ -2,8 +2,9 @@
 //!
 //! The way in is that of everything else: the zip is checked and split as one from upstream is, and the manifest goes
 //! through the door with the publication as its proof. Besides, the zip keeps every rule of the go command
-//! ([`crate::domain::publish`]), and the go.mod is the one that is in it, so that the two cannot disagree. What is published once stays: the same content again is no error
-//! and changes nothing, other content under the same version is refused.
+//! ([`crate::domain::publish`]), and the go.mod is the one that is in it, so that the two cannot disagree. What is
+//! published once stays: the same content again is no error and changes nothing, other content under the same version
+//! is refused.
 
 use std::fs::File;
 use std::io;
@@ -61,12 +62,12 @@ impl Publishing {
         Self { intake, tmp, site_file, turn: Mutex::default() }
     }
 
-    /// Publishes a module version. The upload is read to its end (or to the limit of 500 MiB) whatever is wrong with it, so that
-    /// its sender gets to hear of it.
+    /// Publishes a module version. The upload is read to its end (or to the limit of 500 MiB) whatever is wrong with
+    /// it, so that its sender gets to hear of it.
     ///
     /// # Errors
-    /// [`SourceError::Refused`] when this site does not let this key publish it or has published something else under this
-    /// version, [`SourceError::Forged`] when zip, signature and claims do not belong together, and
+    /// [`SourceError::Refused`] when this site does not let this key publish it or has published something else under
+    /// this version, [`SourceError::Forged`] when zip, signature and claims do not belong together, and
     /// [`SourceError::Local`], [`SourceError::Failed`] when it could not be received or stored.
     pub async fn publish(&self, request: PublishRequest, upload: Upload) -> Result<PublishAnswer, SourceError> {
         let _turn = self.turn.lock().await;

@@ -99,8 +99,8 @@ pub(super) fn refuse(status: StatusCode, why: &str) -> Response {
 }
 
 impl Proxy {
-    /// The answer to a call without the token. Hashes of the tokens are compared, so that the time it takes says nothing
-    /// about the token.
+    /// The answer to a call without the token. Hashes of the tokens are compared, so that the time it takes says
+    /// nothing about the token.
     pub(super) fn lacks_token(&self, headers: &HeaderMap) -> Option<Response> {
         let given = headers.get(TOKEN_HEADER).map_or(&b""[..], |value| value.as_bytes());
         let knows = blake3::hash(given) == blake3::hash(self.token.as_bytes());

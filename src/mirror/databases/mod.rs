@@ -120,7 +120,8 @@ impl Databases {
         Ok(Self { all: all.into(), trust: trust.into() })
     }
 
-    /// The same, but for the modules of `publishers`: those are taken from them alone, and no database is asked for them.
+    /// The same, but for the modules of `publishers`: those are taken from them alone, and no database is asked for
+    /// them.
     #[must_use]
     pub fn with_publishers(self, publishers: Publishers) -> Self {
         let trust = Trust::clone(&self.trust).with_publishers(publishers);
