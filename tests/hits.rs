@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,12 +10,13 @@ use std::time::Duration;
 use modswarm::domain::blob::BlobId;
 use modswarm::domain::dirhash::H1;
 use modswarm::domain::manifest::{Envelope, GoMod, Manifest, Proof, ZipRef};
-use modswarm::domain::module::ModuleVersion;
+use modswarm::domain::module::{ModulePath, ModuleVersion, Version};
 use modswarm::domain::pattern::PrefixPatterns;
 use modswarm::domain::request;
 use modswarm::domain::trust::Trust;
 use modswarm::mirror::databases::Databases;
 use modswarm::mirror::outcome::{Body, Outcome};
+use modswarm::mirror::source::{Source, SourceError, Want, Work};
 use modswarm::mirror::{Intake, Mirror, MirrorOptions, Reach};
 use modswarm::store::{Accepted, Store, StoreOptions};
 use modswarm::verified::VerifiedManifest;
@@ -32,14 +34,39 @@ struct Alone {
     _dir: Arc<TempDir>,
 }
 
+/// An upstream that cannot be reached.
+struct Away;
+
+impl Source for Away {
+    fn name(&self) -> &'static str {
+        "away"
+    }
+
+    fn is_upstream(&self) -> bool {
+        true
+    }
+
+    fn obtain<'a>(&'a self, _want: &'a Want, _intake: &'a Intake) -> Work<'a, ()> {
+        Box::pin(async { Err(SourceError::Failed("away".into())) })
+    }
+
+    fn list<'a>(&'a self, _path: &'a ModulePath) -> Work<'a, BTreeSet<Version>> {
+        Box::pin(async { Err(SourceError::Failed("away".into())) })
+    }
+}
+
 impl Alone {
     fn new() -> Self {
+        Self::with(Vec::new())
+    }
+
+    fn with(sources: Vec<Arc<dyn Source>>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
         let intake = Intake::new(store.clone(), Databases::default(), None);
         let mirror = Mirror::new(MirrorOptions {
             intake,
-            sources: Vec::new(),
+            sources,
             seeds: None,
             fresh: Duration::from_secs(60),
             private: PrefixPatterns::default(),
@@ -54,7 +81,11 @@ impl Alone {
 
     /// The body, or nothing for a miss.
     async fn ask(&self, path: &str) -> Option<String> {
-        match self.mirror.answer(request::parse(path).unwrap(), Reach::StoreOnly).await {
+        self.ask_within(path, Reach::StoreOnly).await
+    }
+
+    async fn ask_within(&self, path: &str, reach: Reach) -> Option<String> {
+        match self.mirror.answer(request::parse(path).unwrap(), reach).await {
             Outcome::Found(answer) => match answer.body {
                 Body::Bytes(bytes) => Some(String::from_utf8(bytes.to_vec()).unwrap()),
                 Body::Zip(_) => panic!("a zip"),
@@ -129,15 +160,21 @@ async fn a_fuller_manifest_is_answered_from_at_once() {
 
 #[tokio::test]
 async fn a_list_follows_what_an_upstream_said() {
-    let node = Alone::new();
+    let node = Alone::with(vec![Arc::new(Away)]);
     node.accept(&manifest("v1.0.0")).await;
-    assert_eq!(node.ask_twice(LIST).await.as_deref(), Some("v1.0.0\n"));
-    for (said, listed) in [("v0.9.0\n", "v0.9.0\nv1.0.0\n"), ("v1.2.0\nv0.9.0\n", "v0.9.0\nv1.0.0\nv1.2.0\n")] {
+    let listed = async || {
+        let first = node.ask_within(LIST, Reach::All).await;
+        assert_eq!(node.ask_within(LIST, Reach::All).await, first);
+        first.unwrap()
+    };
+    assert_eq!(listed().await, "v1.0.0\n");
+    for (said, all) in [("v0.9.0\n", "v0.9.0\nv1.0.0\n"), ("v1.2.0\nv0.9.0\n", "v0.9.0\nv1.0.0\nv1.2.0\n")] {
         node.store.set_fact("list/example.com/m", 1, said.into()).await.unwrap();
-        assert_eq!(node.ask_twice(LIST).await.as_deref(), Some(listed));
+        assert_eq!(listed().await, all);
+        assert_eq!(node.ask_twice(LIST).await.as_deref(), Some("v1.0.0\n"), "what this node alone can serve");
     }
     node.store.forget_fact("list/example.com/m").await.unwrap();
-    assert_eq!(node.ask_twice(LIST).await.as_deref(), Some("v1.0.0\n"));
+    assert_eq!(listed().await, "v1.0.0\n");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -108,7 +108,7 @@ async fn an_upstream_that_lies_stores_nothing() {
     let zip = "/example.com/lib/@v/v1.0.0.zip";
     let cut = &good.zip[..good.zip.len() - 30];
     for (bytes, word) in [
-        (&other.zip[..], "example.com/other@v1.0.0/lib.go"),
+        (&other.zip[..], "holds nothing of that module"),
         (cut, "zip"),
         (b"<html>please log in</html>", "zip"),
         (b"", "zip"),

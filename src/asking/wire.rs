@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! asker:  question                                     | next question, when the answer is complete
-//! seed:   Hello | Working, Working, … | Envelope + payload, … | Done, or Miss, Failed, Refused
+//! seed:   Hello | Working, Working, … | Envelope + payload, … | Done, or Miss, Failed, Refused, Away
 //! ```
 //! One question at a time on a stream. Nothing in an answer is believed because a seed says it; `age_seconds` only
 //! says how soon to ask again.
@@ -115,6 +115,11 @@ pub enum Reply {
         /// For people.
         reason: String,
     },
+    /// The seed cannot reach its upstream at all: for now it is none.
+    Away {
+        /// For people.
+        reason: String,
+    },
 }
 
 /// A whole answer.
@@ -133,6 +138,8 @@ pub enum Answer {
     Failed(String),
     /// The seed or its upstream does not give it out.
     Refused(String),
+    /// The seed cannot reach its upstream at all: for now it is none.
+    Away(String),
 }
 
 /// Why there is no answer.
@@ -212,6 +219,7 @@ pub async fn write_answer<W: AsyncWrite + Unpin>(writer: &mut FrameWriter<W>, an
         Answer::Miss(reason) => Reply::Miss { reason: clean(&reason) },
         Answer::Failed(reason) => Reply::Failed { reason: clean(&reason) },
         Answer::Refused(reason) => Reply::Refused { reason: clean(&reason) },
+        Answer::Away(reason) => Reply::Away { reason: clean(&reason) },
     };
     writer.header(&reply).await?;
     writer.flush().await
@@ -254,6 +262,7 @@ pub async fn read_answer<R: AsyncRead + Unpin>(
             Reply::Miss { reason } => return Ok(Answer::Miss(clean(&reason))),
             Reply::Failed { reason } => return Ok(Answer::Failed(clean(&reason))),
             Reply::Refused { reason } => return Ok(Answer::Refused(clean(&reason))),
+            Reply::Away { reason } => return Ok(Answer::Away(clean(&reason))),
         }
     }
 }

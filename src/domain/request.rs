@@ -181,8 +181,14 @@ impl Query {
             return Err(refuse("it is the go command's word, which a proxy does not resolve".into()));
         }
         match Version::parse(name) {
-            Ok(version) if ModuleVersion::new(path.clone(), version.clone()).is_ok() => Ok(Self::Version(version)),
-            _ => Ok(Self::Name(name.into())),
+            Ok(version) => match ModuleVersion::new(path.clone(), version.clone()) {
+                Ok(_) => Ok(Self::Version(version)),
+                // A path that names its major version has none of another. One that does not may have been asked for
+                // `v2.0.0` without the `+incompatible`.
+                Err(_) if path.major_suffix().is_empty() => Ok(Self::Name(name.into())),
+                Err(why) => Err(why.into()),
+            },
+            Err(_) => Ok(Self::Name(name.into())),
         }
     }
 }

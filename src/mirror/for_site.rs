@@ -50,6 +50,7 @@ impl Seed for Mirror {
                     Answer::Miss(reason)
                 }
                 Err(SourceError::Refused(reason)) => Answer::Refused(reason),
+                Err(SourceError::Away(reason)) => Answer::Away(reason),
                 Err(SourceError::Failed(reason) | SourceError::Forged(reason) | SourceError::Local(reason)) => {
                     Answer::Failed(reason)
                 }
@@ -97,9 +98,12 @@ impl Mirror {
 
     /// The version of `@latest`, and the one that a go command takes from the list; usually the same.
     async fn newest(&self, path: &ModulePath, reach: Reach) -> Result<Chosen, SourceError> {
-        let latest = async { self.version_of(path, LATEST, reach).await };
-        let listed = async { self.told_list(path, reach, false).await };
-        let (latest, listed) = tokio::join!(latest, listed);
+        let listed = match self.told_list(path, reach, false).await {
+            // A module without tags has an empty list; one without a list does not exist (GOPROXY.md, fact 12).
+            Err(SourceError::Miss(reason)) => return Err(SourceError::Miss(reason)),
+            listed => listed,
+        };
+        let latest = self.version_of(path, LATEST, reach).await;
         let highest = listed.map(|told| {
             let (age, text) = told?;
             let all = parse_list(&text).into_iter().map(|version| Known { version, has_zip: true });

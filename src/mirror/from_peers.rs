@@ -300,7 +300,7 @@ fn told(peers: &BTreeSet<PeerId>) -> String {
 }
 
 /// What to tell and to do where the site has no such version.
-async fn nobody_has(module: &ModuleVersion, intake: &Intake) -> Result<String, SourceError> {
+pub(super) async fn nobody_has(module: &ModuleVersion, intake: &Intake) -> Result<String, SourceError> {
     let path = module.path.clone();
     let others = intake.blocking(move |store| store.versions(&path)).await?;
     let highest = others.into_iter().filter(|other| other.has_zip).map(|other| other.version).max();

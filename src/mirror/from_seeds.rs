@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use libp2p::PeerId;
 
-use super::from_peers::FromPeers;
+use super::from_peers::{FromPeers, nobody_has};
 use super::graver;
 use super::intake::Intake;
 use super::source::{Level, Source, SourceError, Want, Work};
@@ -78,7 +78,7 @@ impl FromSeeds {
 
     async fn ask(&self, question: &Question, intake: &Intake) -> Result<Given, SourceError> {
         let seeds = self.asker.seeds_for(question.path()).await;
-        let mut worst = SourceError::Miss(format!("no node of this site has {question}, and no seed is connected"));
+        let mut worst = SourceError::Miss(no_seed(question, intake).await?);
         for peer in seeds {
             match self.ask_one(peer, question, intake).await {
                 Ok(given) => return Ok(given),
@@ -88,7 +88,15 @@ impl FromSeeds {
                 }
             }
         }
-        Err(worst)
+        match worst {
+            // A seed whose own line is down is as good as none: the builds of a site go on with what the site has, and they
+            // probe paths that are no modules at all. Only of a module that the site knows is it a failure (GOPROXY.md,
+            // fact 24).
+            SourceError::Away(why) if !is_known(question.path(), intake).await? => Err(SourceError::Miss(format!(
+                "no node of this site has {question}, and no seed can get it now: {why}"
+            ))),
+            worst => Err(worst),
+        }
     }
 
     async fn ask_one(&self, peer: PeerId, question: &Question, intake: &Intake) -> Result<Given, SourceError> {
@@ -97,6 +105,7 @@ impl FromSeeds {
             Ok(Answer::Miss(reason)) => return Err(SourceError::Miss(reason)),
             Ok(Answer::Failed(reason)) => return Err(SourceError::Failed(format!("seed {peer}: {reason}"))),
             Ok(Answer::Refused(reason)) => return Err(SourceError::Refused(reason)),
+            Ok(Answer::Away(reason)) => return Err(SourceError::Away(format!("seed {peer}: {reason}"))),
             Err(error @ AskError::Fault { .. }) => return Err(SourceError::Forged(error.to_string())),
             Err(error) => return Err(SourceError::Failed(error.to_string())),
         };
@@ -140,6 +149,18 @@ fn read(question: &Question, envelopes: Vec<Bytes>, intake: &Intake) -> Result<V
     match stray(question, &modules) {
         Some(why) => Err(Unusable { why, is_fault: true }),
         None => Ok(manifests),
+    }
+}
+
+async fn is_known(path: &ModulePath, intake: &Intake) -> Result<bool, SourceError> {
+    let path = path.clone();
+    Ok(!intake.blocking(move |store| store.versions(&path)).await?.is_empty())
+}
+
+async fn no_seed(question: &Question, intake: &Intake) -> Result<String, SourceError> {
+    match question {
+        Question::Obtain { module, .. } => nobody_has(module, intake).await,
+        _ => Ok(format!("no node of this site has {question}, and no seed is connected")),
     }
 }
 

@@ -12,6 +12,7 @@ use super::check::h1_threads;
 use super::databases::Proven;
 use super::intake::Intake;
 use super::lists::{self, Known};
+use super::mutable::{query_key, unix_now};
 use super::source::{Level, Resolved, Source, SourceError, Want, Work};
 use super::{from_peers, graver};
 use crate::domain::blob::{BlobId, MAX_BLOB};
@@ -20,8 +21,8 @@ use crate::domain::manifest::{GoMod, MAX_INFO, MAX_INLINE_GO_MOD, Manifest, Proo
 use crate::domain::module::{ModulePath, ModuleVersion, Version};
 use crate::domain::recipe::{self, SplitError};
 use crate::domain::zip;
-use crate::store::FileBytes;
-use crate::upstream::{Info, Upstream, UpstreamError};
+use crate::store::{FileBytes, Held};
+use crate::upstream::{Info, Upstream, UpstreamError, Why};
 use crate::verified::VerifiedBlob;
 
 /// Bytes of blobs that go to the store in one batch: large enough that the fsync after it does not count, small enough that a few of
@@ -50,9 +51,14 @@ impl FromUpstream {
         Self { upstream, tmp }
     }
 
-    async fn small_parts(&self, want: &Want, held: Option<&Manifest>) -> Result<(Bytes, Bytes), SourceError> {
+    async fn small_parts(
+        &self,
+        want: &Want,
+        held: Option<&Held>,
+        intake: &Intake,
+    ) -> Result<(Bytes, Bytes), SourceError> {
         let module = &want.module;
-        if let Some(Manifest { info, go_mod: GoMod::Inline(go_mod), .. }) = held
+        if let Some(Manifest { info, go_mod: GoMod::Inline(go_mod), .. }) = held.map(|held| &*held.manifest)
             && !info.is_empty()
         {
             return Ok((Bytes::copy_from_slice(info), Bytes::copy_from_slice(go_mod)));
@@ -69,6 +75,12 @@ impl FromUpstream {
         match tokio::join!(info, go_mod) {
             (Ok(info), Ok(go_mod)) => Ok((info, go_mod)),
             (Err(info), Err(go_mod)) => Err(graver(go_mod, info)),
+            (Ok(info), Err(SourceError::Miss(why))) => {
+                let key = query_key(&module.path, module.version.as_str());
+                let kept = intake.store().set_fact(&key, unix_now(), info).await;
+                kept.map_err(|error| SourceError::Local(error.to_string()))?;
+                Err(SourceError::Miss(why))
+            }
             (Err(error), _) | (_, Err(error)) => Err(error),
         }
     }
@@ -94,7 +106,7 @@ impl FromUpstream {
     async fn fetch(&self, want: &Want, intake: &Intake) -> Result<(), SourceError> {
         let module = want.module.clone();
         let held = intake.blocking(move |store| store.manifest(&module)).await?;
-        let (info, go_mod) = self.small_parts(want, held.as_ref().map(|held| &*held.manifest)).await?;
+        let (info, go_mod) = self.small_parts(want, held.as_ref(), intake).await?;
         // Not before the upstream has it: a database should not be told of what does not exist or is private.
         let proven = intake.databases().prove(&want.module, held.as_ref()).await?;
         let go_mod_h1 = H1::of_go_mod(&go_mod);
@@ -222,6 +234,11 @@ fn check_and_split(
     let facts = zip::check_module_zip_with(h1_threads(), module, &file)
         .map_err(|why| SourceError::Forged(format!("the zip of {module} is not usable: {why}")))?;
     expect(module, "zip", expected, facts.h1)?;
+    // A proven zip may hold what it likes. Where nobody vouches for it, one of another module altogether is a mistake that
+    // should not stay here for good.
+    if expected.is_empty() && facts.inside == 0 && facts.files > 0 {
+        return Err(SourceError::Forged(format!("the zip of {module} is not usable: it holds nothing of that module")));
+    }
     let mut batch = Vec::new();
     let mut bytes = 0;
     let mut emit = |_: BlobId, piece: Vec<u8>| -> Result<(), SourceError> {
@@ -259,12 +276,14 @@ pub(super) fn expect(module: &ModuleVersion, what: &str, expected: &[Expected], 
 fn outside(error: UpstreamError) -> SourceError {
     let said = error.to_string();
     match error {
-        // The proxy's own words go on to the go command's user: they name the retraction, the typo, the private repository.
-        UpstreamError::NotFound { text, .. } if !text.is_empty() => SourceError::Miss(format!("{said}: {text}")),
+        // The proxy's own words go on to the go command's user as they are: they name the retraction, the typo, the private
+        // repository, and with that proxy alone they would be the same.
+        UpstreamError::NotFound { text, .. } if !text.is_empty() => SourceError::Miss(text),
         UpstreamError::NotFound { .. } | UpstreamError::Off => SourceError::Miss(said),
         UpstreamError::Refused { .. } => SourceError::Refused(said),
         UpstreamError::BadAnswer { .. } | UpstreamError::TooLarge { .. } => SourceError::Forged(said),
         UpstreamError::Local { .. } => SourceError::Local(said),
+        UpstreamError::Failed { why: Why::Unreachable(_), .. } => SourceError::Away(said),
         UpstreamError::Failed { .. } | UpstreamError::Client(_) => SourceError::Failed(said),
     }
 }

@@ -136,7 +136,7 @@ impl Mirror {
             Request::List(path) => self.list(&path, reach).await,
             Request::Latest(path) => self.latest(&path, reach).await,
             Request::Info { path, query: Query::Version(version) } => {
-                self.file(ModuleVersion { path, version }, Kind::Info, reach).await
+                self.info(ModuleVersion { path, version }, reach).await
             }
             Request::Info { path, query: Query::Name(query) } => self.resolve_query(&path, &query, reach).await,
             Request::GoMod(module) => self.file(module, Kind::GoMod, reach).await,
@@ -199,6 +199,15 @@ impl Mirror {
         Err(worst)
     }
 
+    /// The `.info` of a canonical version. There are versions of which a proxy has nothing else: it says when they were made,
+    /// and the go command goes on without them.
+    async fn info(&self, module: ModuleVersion, reach: Reach) -> Result<Answer, SourceError> {
+        match self.file(module.clone(), Kind::Info, reach).await {
+            Err(SourceError::Miss(reason)) => self.lone_info(&module).await?.ok_or(SourceError::Miss(reason)),
+            other => other,
+        }
+    }
+
     async fn file(&self, module: ModuleVersion, kind: Kind, reach: Reach) -> Result<Answer, SourceError> {
         if let Some(answer) = self.stored(&module, kind).await? {
             return Ok(answer);
@@ -211,12 +220,15 @@ impl Mirror {
             return Err(SourceError::Miss(miss));
         }
         let level = if kind == Kind::Zip { Level::Zip } else { Level::GoMod };
-        let obtained = self.obtain(Want::new(module.clone(), level)).await;
-        if let Err(SourceError::Miss(reason)) = &obtained {
-            self.inner.answers.note_miss(key, reason);
-            self.note_wanted(&module).await;
+        match self.obtain(Want::new(module.clone(), level)).await {
+            Err(SourceError::Miss(reason)) => {
+                self.inner.answers.note_miss(key, &reason);
+                self.note_wanted(&module).await;
+                return Err(SourceError::Miss(reason));
+            }
+            Err(error) => return Err(self.proven_before(&module.path, &key, error).await?),
+            Ok(()) => {}
         }
-        obtained?;
         let answer = self.stored(&module, kind).await?;
         answer.ok_or_else(|| SourceError::Failed(format!("{module} has been fetched but has no such file")))
     }
@@ -332,7 +344,7 @@ fn graver(a: SourceError, b: SourceError) -> SourceError {
     let weight = |error: &SourceError| match error {
         SourceError::Miss(_) => 0,
         SourceError::Refused(_) => 1,
-        SourceError::Failed(_) => 2,
+        SourceError::Away(_) | SourceError::Failed(_) => 2,
         SourceError::Forged(_) => 3,
         SourceError::Local(_) => 4,
     };
@@ -343,8 +355,9 @@ fn outcome_of(error: SourceError) -> Outcome {
     match error {
         SourceError::Miss(reason) => Outcome::Miss { reason },
         SourceError::Refused(reason) => Outcome::Refused { reason },
-        SourceError::Failed(reason) | SourceError::Forged(reason) | SourceError::Local(reason) => {
-            Outcome::Unavailable { reason }
-        }
+        SourceError::Away(reason)
+        | SourceError::Failed(reason)
+        | SourceError::Forged(reason)
+        | SourceError::Local(reason) => Outcome::Unavailable { reason },
     }
 }

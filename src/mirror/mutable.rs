@@ -32,6 +32,9 @@ use crate::store::Stamp;
 /// How long a miss is believed without asking again. One `go build` probes the same parent paths many times within seconds
 /// (GOPROXY.md, fact 7); a version that is seeded meanwhile is found in the catalog first, so this delays nothing.
 pub(super) const MISS_LIFE: Duration = Duration::from_secs(5);
+/// How long a miss counts when nobody can be asked any more, for modules of which the site knows nothing: the parents of module
+/// paths, which every build probes, stay what they are, and a line that is down should not stop it.
+const OLD_MISS: Duration = Duration::from_secs(24 * 3600);
 /// How long an upstream may take to refresh an answer before the old one is given: what a developer does not notice
 /// in a build, and enough for a proxy that has to look the module up itself.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -119,13 +122,14 @@ impl Mirror {
                 told
             }
         };
-        // Whatever is said now, what was said once stays: a list never shrinks.
-        let before = self.remembered(&list_key(path)).await?;
+        // Whatever is said now, what was said once stays: a list never shrinks. But what cannot be had from here is not listed.
+        let lists_more = self.upstream().is_some() && reach == Reach::All && self.may_ask_outside(path).is_ok();
+        let before = if lists_more { self.remembered(&list_key(path)).await? } else { None };
         if known.is_empty() && before.is_none() {
             told?;
             return Err(unknown(path));
         }
-        let age = told.ok().flatten().or_else(|| before.clone()).map(|(age, _)| age);
+        let age = told.ok().flatten().filter(|_| reach == Reach::All).or_else(|| before.clone()).map(|(age, _)| age);
         let upstream = before.map(|(_, text)| text).unwrap_or_default();
         let body = self.list_body(path, stamp, &known, upstream);
         Ok(Answer { kind: Kind::List, body: Body::Bytes(body), age })
@@ -161,7 +165,7 @@ impl Mirror {
             (Ok(Some((age, info))), _) => Ok(mutable_info(info, age)),
             (_, Some(version)) => self.info_of(path, version, confirmed, reach).await,
             // What an upstream said when this node had one is better than nothing.
-            (told, None) => match self.remembered(&query_key(path, LATEST)).await? {
+            (told, None) => match self.said_outside(path, &query_key(path, LATEST)).await? {
                 Some((age, info)) => Ok(mutable_info(info, age)),
                 None => Err(told.err().unwrap_or_else(|| unknown(path))),
             },
@@ -175,11 +179,13 @@ impl Mirror {
         reach: Reach,
     ) -> Result<Answer, SourceError> {
         let known = self.known(path).await?;
-        if let Some(version) = lists::by_revision(&known, query) {
+        let revision = lists::by_revision(&known, query);
+        // An upstream knows whether the commit has been tagged since.
+        if let (Some(version), None) = (revision, self.upstream()) {
             return self.info_of(path, version, None, reach).await;
         }
-        let prefixed = lists::by_prefix(&known, query);
-        match (self.told_query(path, query, reach, prefixed.is_some()).await, prefixed) {
+        let ours = revision.or_else(|| lists::by_prefix(&known, query));
+        match (self.told_query(path, query, reach, ours.is_some()).await, ours) {
             (Ok(Some((age, info))), _) => Ok(mutable_info(info, age)),
             (_, Some(version)) => self.info_of(path, version, None, reach).await,
             (told, None) => Err(told.err().unwrap_or_else(|| unknown(&format!("{path}@{query}")))),
@@ -299,7 +305,7 @@ impl Mirror {
         }
         let known = elsewhere || remembered.is_some();
         let keep = |error: SourceError, remembered: Told| match error {
-            SourceError::Failed(_) if known => Ok(remembered),
+            SourceError::Failed(_) | SourceError::Away(_) if known => Ok(remembered),
             SourceError::Miss(_) if known && self.upstream().is_none() => Ok(remembered),
             error => Err(error),
         };
@@ -326,16 +332,43 @@ impl Mirror {
             }
             Some(Err(error)) => {
                 match &error {
-                    SourceError::Miss(reason) => answers.note_miss(key, reason),
-                    _ => answers.pauses.note(key, ()),
+                    SourceError::Miss(reason) => answers.note_miss(key.clone(), reason),
+                    _ => answers.pauses.note(key.clone(), ()),
                 }
+                let error = self.proven_before(path, &key, error).await?;
                 keep(error, remembered)
             }
         }
     }
 
+    /// A failure as the miss that it was when somebody could be asked: of a module that the site does not know.
+    pub(super) async fn proven_before(
+        &self,
+        path: &ModulePath,
+        key: &str,
+        error: SourceError,
+    ) -> Result<SourceError, SourceError> {
+        match (error, self.inner.answers.recent_miss(key, OLD_MISS)) {
+            (SourceError::Failed(_) | SourceError::Away(_), Some(miss)) if self.known(path).await?.is_empty() => {
+                Ok(SourceError::Miss(miss))
+            }
+            (error, _) => Ok(error),
+        }
+    }
+
     async fn remembered(&self, key: &str) -> Result<Told, SourceError> {
         Ok(self.fact(key).await?.map(|(at, value)| (since(at), value)))
+    }
+
+    /// What was once said outside of a module that may still be asked for there.
+    async fn said_outside(&self, path: &ModulePath, key: &str) -> Result<Told, SourceError> {
+        if self.may_ask_outside(path).is_ok() { self.remembered(key).await } else { Ok(None) }
+    }
+
+    /// The `.info` of a canonical version, as an upstream gave it that had no go.mod to go with it.
+    pub(super) async fn lone_info(&self, module: &ModuleVersion) -> Result<Option<Answer>, SourceError> {
+        let said = self.said_outside(&module.path, &query_key(&module.path, module.version.as_str())).await?;
+        Ok(said.map(|(age, info)| mutable_info(info, age)))
     }
 
     async fn fact(&self, key: &str) -> Result<Fact, SourceError> {
@@ -361,7 +394,8 @@ fn list_key(path: &ModulePath) -> String {
     format!("list/{path}")
 }
 
-fn query_key(path: &ModulePath, query: &str) -> String {
+/// Under which key the answer to a query is remembered.
+pub(super) fn query_key(path: &ModulePath, query: &str) -> String {
     format!("query/{path}@{query}")
 }
 

@@ -48,6 +48,9 @@ pub enum SourceError {
     /// It may have it, but cannot be reached or did not finish.
     #[error("{0}")]
     Failed(String),
+    /// It cannot be reached at all, so nothing is known of what it has.
+    #[error("{0}")]
+    Away(String),
     /// What it sent is not what was asked for. Nothing was stored.
     #[error("{0}")]
     Forged(String),

@@ -78,7 +78,7 @@ impl Proxy {
         };
         match request::parse(path) {
             Ok(request) => self.mirror.answer(request, reach).await,
-            Err(why) => Outcome::Miss { reason: why.reason },
+            Err(why) => Outcome::Miss { reason: why.to_string() },
         }
     }
 }

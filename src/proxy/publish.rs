@@ -34,7 +34,7 @@ fn status_of(error: &SourceError) -> StatusCode {
     match error {
         SourceError::Forged(_) => StatusCode::UNPROCESSABLE_ENTITY,
         SourceError::Refused(_) | SourceError::Miss(_) => StatusCode::CONFLICT,
-        SourceError::Failed(_) => StatusCode::BAD_REQUEST,
+        SourceError::Failed(_) | SourceError::Away(_) => StatusCode::BAD_REQUEST,
         SourceError::Local(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -32,7 +32,8 @@ const MISS: &str = "public, max-age=5";
 pub(super) fn respond(outcome: Outcome, head: bool, request: &HeaderMap) -> Response {
     match outcome {
         Outcome::Found(answer) => found(answer, head, request),
-        Outcome::Miss { reason } => error(StatusCode::NOT_FOUND, "not found", &reason, MISS),
+        // The status says that it is one; the reason may be the upstream's own, which stays as it is.
+        Outcome::Miss { reason } => error(StatusCode::NOT_FOUND, "", &reason, MISS),
         Outcome::Refused { reason } => error(StatusCode::FORBIDDEN, "refused", &reason, "no-store"),
         Outcome::Unavailable { reason } => error(StatusCode::SERVICE_UNAVAILABLE, "unavailable", &reason, "no-store"),
     }
@@ -160,7 +161,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 fn error_text(word: &str, reason: &str) -> String {
     let printable = |line: &str| -> String { line.chars().filter(|c| !c.is_control()).take(ERROR_LINE).collect() };
     let lines = reason.lines().map(printable).filter(|line| !line.trim().is_empty()).take(ERROR_LINES);
-    let mut body = format!("{word}: ");
+    let mut body = if word.is_empty() { String::new() } else { format!("{word}: ") };
     for line in lines {
         // Writing to a String cannot fail.
         let _ = writeln!(body, "{line}");
@@ -179,6 +180,7 @@ mod tests {
     fn fact_25_error_bodies_are_what_the_go_command_shows() {
         assert_eq!(error_text("not found", "a\u{7}b\n\n\nc"), "not found: ab\nc\n");
         assert_eq!(error_text("not found", ""), "not found: \n");
+        assert_eq!(error_text("", "404 page not found\n"), "404 page not found\n", "an upstream's own words");
         assert_eq!(error_text("x", &"line\n".repeat(20)).lines().count(), ERROR_LINES);
         let response = respond(Outcome::Miss { reason: "gone".into() }, false, &HeaderMap::new());
         assert_eq!(response.status(), 404);

@@ -3,8 +3,15 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
+use std::time::Duration;
 
 use super::error::StoreError;
+
+/// How often a lock that is held is tried again: a node that is started right after another was stopped finds the end of
+/// that one, and a program that is being started holds all files of its parent for a moment.
+const TRIES: u32 = 10;
+/// Wait between two tries.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Holds `dir/lock` until it is dropped. The file stays: removing it would let two openers lock two files of one name.
 #[derive(Debug)]
@@ -19,12 +26,16 @@ impl DirLock {
         let path = dir.join("lock");
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(unusable)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::InUse { dir: dir.into(), holder: holder(&mut file) });
+        let mut tries = 1..=TRIES;
+        loop {
+            match (file.try_lock(), tries.next()) {
+                (Ok(()), _) => break,
+                (Err(TryLockError::WouldBlock), Some(_)) => std::thread::sleep(PAUSE),
+                (Err(TryLockError::WouldBlock), None) => {
+                    return Err(StoreError::InUse { dir: dir.into(), holder: holder(&mut file) });
+                }
+                (Err(TryLockError::Error(error)), _) => return Err(unusable(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(unusable(error)),
         }
         // Only a courtesy to the one who comes second: on a full disk it is left out, and what is held is served.
         let noted = file

@@ -91,13 +91,13 @@ async fn fact_25_the_user_of_the_go_command_reads_one_sentence_on_each_kind_of_f
         (
             &alone,
             "example.com/none@v1.0.0",
-            "info: 404 Not Found\n\tserver response: not found: no node of this site has example.com/none@v1.0.0: \
+            "info: 404 Not Found\n\tserver response: no node of this site has example.com/none@v1.0.0: \
              `modswarm seed example.com/none@v1.0.0` on a node that has an upstream brings it in",
         ),
         (
             &away,
             "example.com/m@v1.9.9",
-            "info: 404 Not Found\n\tserver response: not found: no node of this site has example.com/m@v1.9.9 (but other \
+            "info: 404 Not Found\n\tserver response: no node of this site has example.com/m@v1.9.9 (but other \
              versions, up to v1.0.0): `modswarm seed example.com/m@v1.9.9` on a node that has an upstream brings it in",
         ),
         (
@@ -109,8 +109,7 @@ async fn fact_25_the_user_of_the_go_command_reads_one_sentence_on_each_kind_of_f
         (
             &seed,
             "example.com/none@v1.0.0",
-            "info: 404 Not Found\n\tserver response: not found: no upstream has the info of example.com/none@v1.0.0: \
-             not found: the fixture has no /example.com/none/@v/v1.0.0.info",
+            "info: 404 Not Found\n\tserver response: not found: the fixture has no /example.com/none/@v/v1.0.0.info",
         ),
         (
             &seed,

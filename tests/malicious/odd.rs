@@ -16,7 +16,7 @@ type Odd<'a> = (&'static str, &'a dyn Fn(&str) -> Vec<u8>);
 /// can be computed. Each is named by what is odd.
 fn odd_zips() -> Vec<(&'static str, FixtureModule)> {
     let link = |name: String| Entry { external: 0o120_777 << 16, ..stored(name, b"/etc/passwd") };
-    let odd: [Odd<'_>; 16] = [
+    let odd: [Odd<'_>; 18] = [
         ("a symbolic link", &|prefix| zip(&[link(format!("{prefix}link.go"))])),
         ("names that differ in case", &|prefix| {
             zip(&[stored(format!("{prefix}a.go"), b"package a\n"), stored(format!("{prefix}A.go"), b"package a\n")])
@@ -34,6 +34,8 @@ fn odd_zips() -> Vec<(&'static str, FixtureModule)> {
         ("a device of Windows", &|prefix| zip(&[stored(format!("{prefix}aux.go"), b"package aux\n")])),
         ("letters beyond ASCII", &|prefix| zip(&[deflated(format!("{prefix}испытание ☺.go"), b"package a\n")])),
         ("control characters", &|prefix| zip(&[stored(format!("{prefix}\u{1b}[31m\r\t.go"), b"package a\n")])),
+        ("another module's file", &|_| zip(&[stored("example.com/other@v1.0.0/a.go", b"package a\n")])),
+        ("a file beside the module", &|prefix| zip(&[stored(prefix.replace('/', ".") + "txt", b"text\n")])),
         ("an empty name", &|prefix| zip(&[stored(prefix, b"")])),
         ("no file at all", &|_| zip(&[])),
         ("bytes before the first file", &|prefix| {

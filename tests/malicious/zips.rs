@@ -110,9 +110,6 @@ fn ambiguous(bad: Add<'_>) {
     bad("two files of one name", "more than once, and an h1: hash covers only the last of them", &|name| {
         zip(&[stored(name("a.go"), b"package evil\n"), stored(name("a.go"), b"package a\n")])
     });
-    bad("another module's file", "where every name has to start with example.com/bad@", &|_| {
-        zip(&[stored("example.com/other@v1.0.0/a.go", b"package a\n")])
-    });
 }
 
 fn version_of(module: &FixtureModule) -> ModuleVersion {

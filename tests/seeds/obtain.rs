@@ -45,10 +45,15 @@ async fn a_miss_is_proven_outside_once_for_the_whole_site() {
     let upstream = FixtureProxy::start(&versions()).await;
     let seed = TestNode::start(NodeOptions::seed(&upstream.url())).await;
     let (one, two) = (workstation(&seed).await, workstation(&seed).await);
-    for path in ["/example.com/lib/@v/v9.9.9.info", "/example.com/@v/list", "/example.com/none/@latest"] {
+    for (path, asked) in [
+        ("/example.com/lib/@v/v9.9.9.info", "/example.com/lib/@v/v9.9.9.info"),
+        ("/example.com/@v/list", "/example.com/@v/list"),
+        // What has no list has no latest version.
+        ("/example.com/none/@latest", "/example.com/none/@v/list"),
+    ] {
         assert_eq!(one.get(path).await.status, 404, "{path}");
+        assert!(upstream.count(asked) > 0, "{path}");
         let asked = upstream.total();
-        assert!(upstream.count(path) > 0, "{path}");
         for node in [&two, &one] {
             let got = node.get(path).await;
             assert_eq!(got.status, 404, "{path}: {}", got.text());
@@ -66,7 +71,11 @@ async fn without_a_seed_a_miss_is_told_and_noted_as_wanted() {
     node.wait_until(|status| status.peers.is_empty()).await;
     let got = node.get("/example.com/lib/@v/v1.0.0.zip").await;
     assert_eq!(got.status, 404, "{}", got.text());
-    assert!(got.text().contains("no seed is connected"), "{}", got.text());
+    assert!(
+        got.text().contains("`modswarm seed example.com/lib@v1.0.0` on a node that has an upstream"),
+        "{}",
+        got.text()
+    );
     assert_eq!(upstream.total(), 0);
     let dir = node.stop().await;
     let store = Store::open(dir.path(), StoreOptions::default()).unwrap();
@@ -89,6 +98,29 @@ async fn an_upstream_that_fails_is_503_with_its_reason_and_one_that_refuses_is_4
     // Nothing of that is remembered as a miss.
     upstream.always(&file(&old, ".info"), Fault::None);
     assert_eq!(node.get(&file(&old, ".zip")).await.body, old.zip);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seed_whose_line_is_down_is_none_but_for_what_the_site_knows() {
+    let [old, new] = versions();
+    let upstream = FixtureProxy::start(&[old.clone(), new.clone()]).await;
+    let seed = TestNode::start(NodeOptions::seed(&upstream.url())).await;
+    let node = workstation(&seed).await;
+    assert_eq!(node.get(&file(&old, ".zip")).await.body, old.zip);
+    drop(upstream);
+    for path in ["/example.com/@v/list", "/example.com/lib/sub/@v/v1.0.0.info", "/example.com/none/@latest"] {
+        let got = node.get(path).await;
+        assert!(
+            got.status == 404 && got.text().contains("it cannot be reached"),
+            "{path}: {} {}",
+            got.status,
+            got.text()
+        );
+        assert_eq!(seed.get(path).await.status, 503, "the seed itself is to ask, and cannot: {path}");
+    }
+    let got = node.get(&file(&new, ".zip")).await;
+    assert!(got.status == 503 && got.text().contains("it cannot be reached"), "{} {}", got.status, got.text());
+    assert_eq!(node.get("/example.com/lib/@v/list").await.text(), "v1.0.0\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

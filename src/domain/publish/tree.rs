@@ -100,6 +100,6 @@ impl Tree {
             unpacked += size;
         }
         let len = packer.finish()?;
-        Ok(ZipFacts { h1: H1::of_lines(lines), len, files: self.files.len(), unpacked })
+        Ok(ZipFacts { h1: H1::of_lines(lines), len, files: self.files.len(), inside: self.files.len(), unpacked })
     }
 }

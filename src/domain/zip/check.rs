@@ -19,14 +19,15 @@ pub struct ZipFacts {
     pub len: u64,
     /// How many files it holds.
     pub files: usize,
+    /// How many of them are where the module's files have to be, under `module@version/`.
+    pub inside: usize,
     /// Length of all files together in bytes.
     pub unpacked: u64,
 }
 
 /// Reads all of `zip` and checks what makes it safe to hand to any unzipper as `module`.
 ///
-/// Every name starts with `module@version/`, the limits of golang.org/x/mod/zip hold, every file unpacks to what is declared
-/// for it, no two files share bytes or a name, and local headers agree with the directory. Whether it is the *right* zip is
+/// The limits of golang.org/x/mod/zip hold, every file unpacks to what is declared for it, no two files share bytes or a name, and local headers agree with the directory. Whether it is the *right* zip is
 /// for the caller to say, with [`ZipFacts::h1`].
 ///
 /// # Errors
@@ -35,7 +36,7 @@ pub fn check_module_zip(module: &ModuleVersion, zip: &dyn ReadAt) -> Result<ZipF
     let archive = Archive::read(zip)?;
     check_entries(module, zip, &archive)?;
     let h1 = H1::of_archive(zip, &archive)?;
-    Ok(facts(zip.len(), &archive, h1))
+    Ok(facts(module, zip.len(), &archive, h1))
 }
 
 /// As [`check_module_zip`], with files inflated on up to `threads` threads.
@@ -50,11 +51,13 @@ pub fn check_module_zip_with(
     let archive = Archive::read(zip)?;
     check_entries(module, zip, &archive)?;
     let h1 = H1::of_archive_with(threads, zip, &archive)?;
-    Ok(facts(zip.len(), &archive, h1))
+    Ok(facts(module, zip.len(), &archive, h1))
 }
 
-fn facts(len: u64, archive: &Archive, h1: H1) -> ZipFacts {
-    ZipFacts { h1, len, files: archive.entries().len(), unpacked: archive.unpacked() }
+fn facts(module: &ModuleVersion, len: u64, archive: &Archive, h1: H1) -> ZipFacts {
+    let prefix = module.zip_prefix();
+    let inside = archive.entries().iter().filter(|entry| entry.name.starts_with(prefix.as_bytes())).count();
+    ZipFacts { h1, len, files: archive.entries().len(), inside, unpacked: archive.unpacked() }
 }
 
 /// All rules but those that only unpacking shows.
@@ -64,8 +67,9 @@ fn check_entries(module: &ModuleVersion, zip: &dyn ReadAt, archive: &Archive) ->
         match entry.name.strip_prefix(prefix.as_bytes()) {
             Some(b"go.mod") => check_size(entry, MAX_GO_MOD)?,
             Some(b"LICENSE") => check_size(entry, MAX_LICENSE)?,
-            Some(_) => {}
-            None => return Err(ZipError::WrongPrefix { name: show(&entry.name), prefix }),
+            // A name outside of the module is for the go command to refuse, as it does: its words are better than ours, and what a
+            // checksum database has recorded is not for a mirror to judge.
+            Some(_) | None => {}
         }
     }
     check_places(zip, archive)?;

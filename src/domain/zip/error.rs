@@ -30,14 +30,6 @@ pub enum ZipError {
         /// What is allowed, in bytes.
         limit: u64,
     },
-    /// A file outside of the module's directory.
-    #[error("the zip holds {name}, where every name has to start with {prefix}")]
-    WrongPrefix {
-        /// The file's name.
-        name: String,
-        /// What it has to start with.
-        prefix: String,
-    },
     /// Neither stored nor deflated.
     #[error("{name} is packed with method {method}, which Go does not read")]
     Method {
