@@ -75,6 +75,9 @@ impl FromUpstream {
         match tokio::join!(info, go_mod) {
             (Ok(info), Ok(go_mod)) => Ok((info, go_mod)),
             (Err(info), Err(go_mod)) => Err(graver(go_mod, info)),
+            // A GOMODCACHE has no .info of what was reached only through go.mod files (GOPROXY.md, fact 34), and a module graph
+            // needs none.
+            (Err(SourceError::Miss(_)), Ok(go_mod)) if want.level == Level::GoMod => Ok((Bytes::new(), go_mod)),
             (Ok(info), Err(SourceError::Miss(why))) => {
                 let key = query_key(&module.path, module.version.as_str());
                 let kept = intake.store().set_fact(&key, unix_now(), info).await;

@@ -230,7 +230,12 @@ impl Mirror {
             Ok(()) => {}
         }
         let answer = self.stored(&module, kind).await?;
-        answer.ok_or_else(|| SourceError::Failed(format!("{module} has been fetched but has no such file")))
+        answer.ok_or_else(|| match kind {
+            Kind::Info => {
+                SourceError::Miss(format!("of {module} this site knows the go.mod only, not when it was made"))
+            }
+            _ => SourceError::Failed(format!("{module} has been fetched but has no such file")),
+        })
     }
 
     async fn note_wanted(&self, module: &ModuleVersion) {

@@ -37,9 +37,9 @@
 //! | 29 | one pinned head for all lookups | tests/sumdb/server.rs, tests/sumdb_node/serving.rs |
 //! | 30 | partial tiles are cut from wider ones | tests/sumdb/client.rs, tests/sumdb/server.rs |
 //! | 31 | records, tiles and heads are verified | src/domain/sumdb/tests.rs, tests/sumdb/client.rs |
-//! | 32 | toolchains | see [`NO_TEST`] |
+//! | 32 | toolchains are proven always | tests/sumdb_node/toolchain.rs |
 //! | 33 | private modules: 404 without a word to any upstream | tests/site_node/private.rs |
-//! | 34 | a GOMODCACHE as a source | see [`NO_TEST`] |
+//! | 34 | a GOMODCACHE as a source | tests/facts/cache.rs |
 //! | 35 | what a script reads | tests/cli/seeding.rs |
 
 #![allow(clippy::unwrap_used, reason = "in tests, also in what they have in common")]
@@ -48,6 +48,7 @@
 mod common;
 
 mod bodies;
+mod cache;
 mod equality;
 mod errors;
 mod fixtures;
@@ -59,16 +60,6 @@ use std::path::Path;
 
 /// How many facts there are.
 const FACTS: u32 = 35;
-
-/// Facts that a node cannot be tested for, and why.
-const NO_TEST: [(u32, &str); 2] = [
-    (32, "toolchains are modules like all others to a node; nothing seeds them by name"),
-    (
-        34,
-        "a node reads such a directory as any `file://` upstream, where `.info` has to be there; nothing imports one with \
-         its gaps, or its checksum database",
-    ),
-];
 
 /// Which facts the tests of each source file hold.
 fn tested() -> BTreeMap<u32, BTreeSet<String>> {
@@ -106,8 +97,7 @@ fn facts_in(source: &str) -> Vec<u32> {
 #[test]
 fn every_fact_has_a_test_or_a_reason_why_it_has_none() {
     let tested = tested();
-    let known: Vec<u32> = NO_TEST.iter().map(|(fact, _)| *fact).collect();
-    let open: Vec<u32> = (1..=FACTS).filter(|fact| !tested.contains_key(fact) && !known.contains(fact)).collect();
+    let open: Vec<u32> = (1..=FACTS).filter(|fact| !tested.contains_key(fact)).collect();
     assert!(open.is_empty(), "no test is called after the facts {open:?}");
     let beyond: Vec<&u32> = tested.keys().filter(|fact| !(1..=FACTS).contains(*fact)).collect();
     assert!(beyond.is_empty(), "there are no facts {beyond:?}");
@@ -125,7 +115,7 @@ fn the_table_of_facts_is_right() {
         .collect();
     let numbers: Vec<u32> = rows.iter().map(|row| row[0].parse().unwrap()).collect();
     assert_eq!(numbers, (1..=FACTS).collect::<Vec<_>>());
-    for row in rows.iter().filter(|row| !row[2].contains("NO_TEST")) {
+    for row in &rows {
         let fact: u32 = row[0].parse().unwrap();
         for file in row[2].split(", ") {
             assert!(tested[&fact].contains(file), "{file} has no test of fact {fact}, only {:?}", tested[&fact]);

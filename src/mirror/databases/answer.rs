@@ -126,7 +126,7 @@ impl Database {
     }
 
     /// What `look` gives, now or within `wait`: it is looked again whenever the pinned head or its tiles have changed.
-    async fn within<T>(&self, wait: Duration, look: impl Fn() -> Option<T>) -> Option<T> {
+    pub(super) async fn within<T>(&self, wait: Duration, look: impl Fn() -> Option<T>) -> Option<T> {
         let mut moves = self.moved.subscribe();
         if let Some(found) = look() {
             return Some(found);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::limits::{PIN_AT_MOST, PIN_QUIET, PIN_RETRY};
+use super::limits::{PIN_AT_MOST, PIN_QUIET, PIN_RETRY, SETTLE_WAIT};
 use super::ops::UpstreamOps;
 use super::pinned::Turn;
 use super::{Database, Databases};
@@ -21,6 +21,18 @@ impl Databases {
             () = stop.cancelled() => {}
             _ = futures::future::join_all(work) => {}
         }
+    }
+}
+
+impl Databases {
+    /// Waits until every record that this node brought in is answered for, so that the site has what was seeded even if this
+    /// node is switched off in the next moment. Not longer than [`SETTLE_WAIT`] for each; says whether all are.
+    pub(in crate::mirror) async fn settled(&self) -> bool {
+        let mut all = true;
+        for database in self.all.iter().filter(|database| database.client.is_some()) {
+            all &= database.within(SETTLE_WAIT, || database.records().waiting.is_empty().then_some(())).await.is_some();
+        }
+        all
     }
 }
 

@@ -12,6 +12,9 @@ pub(super) const PIN_RETRY: Duration = Duration::from_secs(30);
 /// How long a lookup waits for the tiles of a record that has just come. A seed needs a round trip or two, another node what gossip
 /// takes after [`PIN_AT_MOST`].
 pub(super) const LOOKUP_WAIT: Duration = Duration::from_secs(10);
+/// How long a seed run waits at its end for the tiles of its last records: a few round trips, or an upstream that is away, and
+/// then they come with the next try.
+pub(super) const SETTLE_WAIT: Duration = Duration::from_secs(20);
 /// How long the question whether a database is supported waits for the first head, after a start.
 pub(super) const SUPPORTED_WAIT: Duration = Duration::from_secs(3);
 /// Manifests whose proofs are read together at the start.

@@ -80,6 +80,15 @@ impl SeedRun {
         self.fetch("zip", Level::Zip, ZIPS_AT_ONCE, &zips, &mut progress).await;
         self.bring_latest(&zips, &go_mods, &mut progress).await;
         self.name_all(&zips, &go_mods, &progress).await;
+        if !self.mirror.intake().databases().settled().await {
+            let what = "the checksum database's tiles of the last module versions have not come yet";
+            progress
+                .warning(
+                    "checksum database".into(),
+                    format!("{what}: leave this node on until `modswarm status` shows none waiting"),
+                )
+                .await;
+        }
         let mut summary = progress.summary;
         summary.stored_bytes = self.mirror.intake().store().stats().disk_bytes.saturating_sub(before);
         tracing::info!(
