@@ -189,17 +189,7 @@ impl Daemon {
         let seeds = upstream.as_ref().map(|(upstream, _)| upstream);
         let databases = Databases::open(&specs, &store, seeds, &states).await?;
         let databases = databases.with_publishers(config.site.site.publishers);
-        if specs.is_empty() {
-            tracing::warn!("no checksum database: this node takes module versions that nothing proves");
-        }
-        let aside = databases::admit(&store, databases.trust()).await?;
-        if aside > 0 {
-            tracing::warn!(
-                aside,
-                "module versions that no checksum database or publisher of this configuration proves were set aside: seed or \
-                 publish them again"
-            );
-        }
+        admit(&store, &databases).await?;
         let (http, address) = listen_http(config.http).await?;
         let identity = files::identity(&config.data)?;
         let peer_id = identity.public().to_peer_id();
@@ -306,6 +296,22 @@ impl Daemon {
             None => Ok(()),
         }
     }
+}
+
+/// Holds what is in the catalog to the rule of this start, and says so where the rule lets much in or takes much out.
+async fn admit(store: &Store, databases: &Databases) -> Result<(), StoreError> {
+    if databases.trust().is_open() {
+        tracing::warn!("no checksum database: this node takes module versions that nothing proves");
+    }
+    let aside = databases::admit(store, databases.trust()).await?;
+    if aside > 0 {
+        tracing::warn!(
+            aside,
+            "module versions that no checksum database or publisher of this configuration proves were set aside: seed or \
+                 publish them again"
+        );
+    }
+    Ok(())
 }
 
 /// The mirror with all its sources. A node with an upstream asks no seeds: a question goes one step at most.
