@@ -245,7 +245,9 @@ fn line_at(text: &str, at: usize) -> usize {
 /// [`ConfigError::NoDataDir`] when none was named and the user has no home.
 pub fn data_dir(named: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
     let own = || directories::ProjectDirs::from("", "", "modswarm").map(|dirs| dirs.data_dir().to_owned());
-    named.or_else(own).ok_or(ConfigError::NoDataDir)
+    let dir = named.or_else(own).ok_or(ConfigError::NoDataDir)?;
+    // Logs and messages are read from other directories.
+    Ok(std::path::absolute(&dir).unwrap_or(dir))
 }
 
 /// The databases that were named, or else the go command's own. `off` is a word of its own and not one of several: who

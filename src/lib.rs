@@ -43,14 +43,16 @@
 //!                                                      └──> verified ──> store
 //! ```
 //! A miss fills the store, and then the answer is read from the store. Small answers that were read before are in memory, each under
-//! a stamp of what it follows from; the store moves the stamp of a module with each change of the catalog. One fetch per version however many ask. *Miss*, *failure* and
-//! *forgery* stay three different things from the socket to the status line.
+//! a stamp of what it follows from; the store moves the stamp of a module with each change of the catalog. One fetch per version
+//! however many ask. *Miss*, *failure* and *forgery* stay three different things from the socket to the status line.
 //!
 //! # Seeds and freshness
 //!
 //! * *A seed serves its site* ([`asking`]). What no peer has, a node without an upstream asks a seed for, and the seed
 //!   its upstream: once for all who ask, within a budget, and a miss is believed as long as a list is. Who is a seed is
-//!   known from its introduction: with none connected a miss is told at once and noted as wanted.
+//!   known from its introduction: with none connected a miss is told at once and noted as wanted. A seed that cannot
+//!   reach its upstream counts as none, but for modules that the site knows: builds probe the parents of module paths, and a
+//!   line that is down should not stop those of a whole site.
 //! * *A seed is believed nothing.* It answers with envelopes, which go through the door into the catalog; lists and
 //!   `@latest` are computed from that. It may withhold what is new, or take a branch for another proven version of the
 //!   module.

@@ -48,7 +48,7 @@ pub(super) struct Args {
     /// The publisher's key, as `modswarm site key` made it [default: publisher.key in the data directory].
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Only show what would be published; no key and no node is needed.
+    /// Only show what would be published, file by file; no key and no node is needed.
     #[arg(long)]
     dry_run: bool,
     /// Print one line of JSON, for scripts.
@@ -121,6 +121,12 @@ fn of_dir(args: &Args) -> Result<(ModuleVersion, Vec<u8>), Failure> {
     }
     if omitted.len() > NAMED {
         writeln!(io::stderr(), "left out: {} more", omitted.len() - NAMED)?;
+    }
+    if args.dry_run {
+        // A file that git ignores is packed, too: better seen before than after.
+        for file in tree.files() {
+            writeln!(io::stderr(), "packed: {} ({})", file.path, bytes_for_people(file.size))?;
+        }
     }
     let mut zip = Vec::new();
     tree.write_zip(|path| dir.open(path), &mut zip).map_err(|why| failed(&why))?;

@@ -34,7 +34,7 @@ pub enum TrustError {
     /// It carries no proof.
     #[error(
         "{module} comes without a proof, and this node takes only what a checksum database has recorded: start the \
-         node that sent it with --sumdb, too"
+         node that sent it without `--sumdb off`"
     )]
     Unproven {
         /// The module version.

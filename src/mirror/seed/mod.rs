@@ -3,7 +3,7 @@
 //! First the module graph is read (go.mod files, many at a time), then what it says is needed is fetched. What is there already
 //! is not fetched again, so an interrupted run is simply started once more. Hashes that a go.sum pins are known before
 //! the first byte arrives: what does not have them is refused. At last comes the latest version of each module
-//! ([`latest`]), which no build needs and every upgrade asks about.
+//! (`latest`), which no build needs and every upgrade asks about.
 
 mod latest;
 mod plan;
