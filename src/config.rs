@@ -23,6 +23,8 @@ pub const DEFAULT_HTTP: &str = "127.0.0.1:6637";
 pub const DEFAULT_SWARM: &str = "/ip4/0.0.0.0/tcp/6638";
 /// How old a mutable answer may be unless told otherwise.
 pub const DEFAULT_FRESH: Duration = Duration::from_secs(60);
+/// How many nodes of a site hold each version unless told otherwise: one may break while another is switched off.
+pub const DEFAULT_REPLICAS: u16 = 3;
 /// The most bytes of a path prefix: it goes before each path of a client, and those are bounded too.
 pub const MAX_PREFIX: usize = 256;
 /// The word for `--upstream` that stands for what `go env GOPROXY` says on this machine.
@@ -90,6 +92,8 @@ pub struct Raw {
     pub upstream: Option<String>,
     /// How old a mutable answer may be, `60s`.
     pub fresh: Option<String>,
+    /// How many nodes of the site are to hold each version.
+    pub replicas: Option<u16>,
     /// No discovery by multicast.
     pub no_mdns: Option<bool>,
     /// Name of the office.
@@ -120,6 +124,8 @@ pub struct Config {
     pub upstream: Option<UpstreamChoice>,
     /// How old a mutable answer may be.
     pub fresh: Duration,
+    /// How many nodes of the site are to hold each version; this one brings its share. None for 0.
+    pub replicas: usize,
     /// Whether to find peers by multicast DNS.
     pub mdns: bool,
     /// Name of the office, if it was given.
@@ -173,6 +179,7 @@ impl Raw {
             peer: list(self.peer, file.peer),
             upstream: self.upstream.or(file.upstream),
             fresh: self.fresh.or(file.fresh),
+            replicas: self.replicas.or(file.replicas),
             no_mdns: self.no_mdns.or(file.no_mdns),
             office: self.office.or(file.office),
             sumdb: list(self.sumdb, file.sumdb),
@@ -213,6 +220,7 @@ impl Raw {
                 Some(list) => Some(UpstreamChoice::List(list.into())),
             },
             fresh: self.fresh.map_or(Ok(DEFAULT_FRESH), |text| duration("--fresh", &text))?,
+            replicas: self.replicas.unwrap_or(DEFAULT_REPLICAS).into(),
             mdns: !self.no_mdns.unwrap_or(false),
             office: self.office,
             sumdb: databases(self.sumdb)?,

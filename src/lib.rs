@@ -59,6 +59,12 @@
 //! * *Nobody waits for what is known* ([`mirror`]). A list, `@latest` or branch that is older than `--fresh` is given
 //!   with its `Age` while it is refreshed behind it; only a node with an upstream waits for that, for two seconds.
 //!
+//! # Replicas
+//!
+//! What one node brings in, a few others fetch by themselves (`--replicas`, three unless told otherwise), each its share by rendezvous
+//! hashing ([`sync::Replicas`]): a site does not depend on the machine that happened to ask first, and the seed can be switched
+//! off when the catalog has come to rest.
+//!
 //! # The checksum database
 //!
 //! The go command's own unless `--sumdb` says otherwise, the same on all nodes of a site: a node that wants proofs counts a manifest without

@@ -76,6 +76,11 @@ pub(super) struct Args {
     /// A whole number and a unit, as in 500ms, 30s, 5m, 2h or 1d. Until then neither an upstream nor a seed is asked again.
     #[arg(long, value_name = "DURATION")]
     fresh: Option<String>,
+    /// How many nodes of the site are to hold each version; this one brings its share [default: 3].
+    ///
+    /// So that a build does not depend on one machine. 0 brings only what this machine's go command asks for.
+    #[arg(long, value_name = "COUNT")]
+    replicas: Option<u16>,
     /// Do not look for peers by multicast DNS.
     #[arg(long)]
     no_mdns: bool,
@@ -117,6 +122,7 @@ fn configure(args: Args) -> Result<Config, Failure> {
         peer: args.peer,
         upstream: args.upstream,
         fresh: args.fresh,
+        replicas: args.replicas,
         no_mdns: args.no_mdns.then_some(true),
         office: args.office,
         sumdb: args.sumdb,

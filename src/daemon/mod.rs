@@ -27,7 +27,7 @@ use crate::proxy::Proxy;
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::sumdb::ClientError;
 use crate::swarm::{self, SwarmConfig, SwarmError, SwarmHandle};
-use crate::sync::{self, Sync};
+use crate::sync::{self, Replicas, Sync};
 use crate::transfer::{self, AlreadyServing, Fetcher, ServeLimits, Traffic};
 use crate::upstream::{BadProxyList, ProxyList, ProxyUrl, Upstream, UpstreamError, UpstreamOptions};
 use node::RunningNode;
@@ -217,7 +217,13 @@ impl Daemon {
         let publishing = Publishing::new(intake.clone(), tmp.clone(), config.site.path);
         let upstream_text = upstream.as_ref().map(|(_, text)| text.clone());
         let upstream = upstream.map(|(upstream, _)| FromUpstream::new(upstream, tmp));
-        let mirror = mirror(upstream, &intake, config.fresh, config.private, &swarm, &fetcher);
+        let peers = Arc::new(FromPeers::new(fetcher.clone()));
+        if config.replicas > 0 {
+            let (swarm, peers, intake) = (swarm.clone(), peers.clone(), intake.clone());
+            let replicas = Replicas { swarm, peers, intake, floor: config.replicas }.run(stop.clone());
+            parts.spawn(async move { ("replicas", Ok(replicas.await)) });
+        }
+        let mirror = mirror(upstream, peers, &intake, config.fresh, config.private, &swarm, &fetcher);
         if upstream_text.is_some() {
             let (control, rules) = (swarm.stream_control(), ServeRules::default());
             let answering = asking::serve(control, Arc::new(mirror.clone()), rules, stop.clone())?;
@@ -317,13 +323,13 @@ async fn admit(store: &Store, databases: &Databases) -> Result<(), StoreError> {
 /// The mirror with all its sources. A node with an upstream asks no seeds: a question goes one step at most.
 fn mirror(
     upstream: Option<FromUpstream>,
+    peers: Arc<FromPeers>,
     intake: &Intake,
     fresh: Duration,
     private: PrefixPatterns,
     swarm: &SwarmHandle,
     fetcher: &Fetcher,
 ) -> Mirror {
-    let peers = Arc::new(FromPeers::new(fetcher.clone()));
     let (sources, seeds): (Vec<Arc<dyn Source>>, _) = match upstream {
         Some(upstream) => (vec![peers, Arc::new(upstream)], None),
         None => {

@@ -14,3 +14,13 @@ pub const IN_WORK: usize = 64;
 pub const COMPARISONS: usize = 2;
 /// Manifests of a comparison that are stored at once.
 pub const ACCEPT_AT_ONCE: usize = 256;
+/// How often it is looked whether the catalog or the neighbours have changed: a glance at numbers in memory.
+pub const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// When replicas that could not be had are tried again.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// After a look at the catalog, so many times as long as it took is waited at least: 2 % of a processor.
+pub const LOOK_SHARE: u32 = 50;
+/// Replicas fetched at once: what a developer waits for comes beside them.
+pub const REPLICAS_AT_ONCE: usize = 2;
+/// Bytes on disk beyond which no replica is fetched: what a workstation can spare without being asked.
+pub const REPLICATE_UP_TO: u64 = 20_000_000_000;

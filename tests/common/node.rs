@@ -33,6 +33,8 @@ pub struct NodeOptions {
     pub upstream: Option<String>,
     /// Peers to connect to.
     pub peers: Vec<String>,
+    /// How many nodes are to hold each version; none by themselves unless told otherwise.
+    pub replicas: usize,
     /// Checksum databases to demand proofs of, as `--sumdb` takes them.
     pub sumdb: Vec<String>,
     /// Who publishes what.
@@ -153,6 +155,7 @@ pub fn config(data: &Path, options: &NodeOptions) -> Config {
         peers: options.peers.clone(),
         upstream: options.upstream.clone().map(UpstreamChoice::List),
         fresh: options.fresh.unwrap_or(Duration::from_secs(60)),
+        replicas: options.replicas,
         mdns: false,
         office: None,
         sumdb: options.sumdb.clone(),

@@ -12,9 +12,10 @@ use tokio::task::JoinHandle;
 
 use super::node::{WATCHDOG, node_file, status};
 
-/// The flags of a node that meets nobody and asks nobody for proofs: loopback, free ports, no multicast.
-pub const ALONE: [&str; 7] =
-    ["--http", "127.0.0.1:0", "--swarm", "/ip4/127.0.0.1/tcp/0", "--no-mdns", "--sumdb", "off"];
+/// The flags of a node that meets nobody, asks nobody for proofs and fetches nothing by itself: loopback, free ports, no
+/// multicast.
+pub const ALONE: [&str; 9] =
+    ["--http", "127.0.0.1:0", "--swarm", "/ip4/127.0.0.1/tcp/0", "--no-mdns", "--replicas", "0", "--sumdb", "off"];
 /// What the ready line starts with.
 pub const READY: &str = "modswarm ready: GOPROXY=";
 
@@ -74,7 +75,7 @@ pub struct NodeProcess {
 impl NodeProcess {
     /// Starts a node with this data directory and waits until it is ready.
     pub async fn start(data: &Path, more: &[&str]) -> Self {
-        let alone = if more.contains(&"--sumdb") { &ALONE[..5] } else { &ALONE[..] };
+        let alone = if more.contains(&"--sumdb") { &ALONE[..7] } else { &ALONE[..] };
         let args = [&["up", "--data", data.to_str().unwrap()], alone, more].concat();
         let mut child = modswarm(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());

@@ -106,6 +106,7 @@ async fn node(args: NodeArgs, stop: CancellationToken) -> Result<(), Failure> {
         peers: args.peer.into_iter().collect(),
         upstream: args.upstream.map(UpstreamChoice::List),
         fresh: Duration::from_secs(60),
+        replicas: 0,
         mdns: false,
         office: None,
         sumdb: args.sumdb.into_iter().collect(),
