@@ -220,8 +220,7 @@ impl Daemon {
         let peers = Arc::new(FromPeers::new(fetcher.clone()));
         if config.replicas > 0 {
             let (swarm, peers, intake) = (swarm.clone(), peers.clone(), intake.clone());
-            let replicas = Replicas { swarm, peers, intake, floor: config.replicas }.run(stop.clone());
-            parts.spawn(async move { ("replicas", Ok(replicas.await)) });
+            parts.spawn(replicas(Replicas { swarm, peers, intake, floor: config.replicas }, stop.clone()));
         }
         let mirror = mirror(upstream, peers, &intake, config.fresh, config.private, &swarm, &fetcher);
         if upstream_text.is_some() {
@@ -318,6 +317,11 @@ async fn admit(store: &Store, databases: &Databases) -> Result<(), StoreError> {
         );
     }
     Ok(())
+}
+
+async fn replicas(replicas: Replicas, stop: CancellationToken) -> Part {
+    replicas.run(stop).await;
+    ("replicas", Ok(()))
 }
 
 /// The mirror with all its sources. A node with an upstream asks no seeds: a question goes one step at most.
