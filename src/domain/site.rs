@@ -183,6 +183,7 @@ mod tests {
             ("corp", vec![key("a", 1)], "has no dot"),
             ("", vec![key("a", 1)], "empty element"),
             ("corp.example/*", vec![key("a", 1)], "'*' is not allowed in it"),
+            // No policy takes a toolchain from the database (CVE-2026-94447).
             ("golang.org", vec![key("a", 1)], "covers golang.org/toolchain"),
             ("golang.org/toolchain", vec![key("a", 1)], "covers golang.org/toolchain"),
             ("corp.example/x", vec![], "\"corp.example/x\" has no key"),

@@ -253,6 +253,7 @@ mod tests {
     fn an_open_node_takes_anything_and_a_proving_one_only_what_is_proven() {
         let signer = signer("sum.example");
         let proven = Trust::sumdb(vec![signer.verifier().clone()]);
+        // A toolchain is no exception (CVE-2026-94447).
         for module in ["m.example/a@v1.0.0", &format!("{TOOLCHAIN}@v0.0.1-go1.26.0.linux-amd64")] {
             let bare = manifest(module, Some(ZIP));
             assert_eq!(Trust::open().check(&bare, &Proof::None), Ok(()));
