@@ -13,7 +13,7 @@
 //! happens, but nobody counts copies), and evicting.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use futures::stream;
@@ -54,16 +54,16 @@ impl Replicas {
             if now.1.is_empty() || seen.as_ref() == Some(&now) {
                 continue;
             }
-            let begun = Instant::now();
-            match stop.run_until_cancelled(self.look(&now.1)).await {
+            let mut reading = Duration::ZERO;
+            match stop.run_until_cancelled(self.look(&now.1, &mut reading)).await {
                 None => return,
                 Some(Ok(0)) => seen = Some(now),
                 // What could not be had now may come with another peer, or later.
                 Some(Ok(_)) => pause = limits::LOOK_AGAIN,
                 Some(Err(error)) => tracing::warn!(%error, "the catalog cannot be read for replicas"),
             }
-            // A look at a large catalog takes a second: it should not be what this node does all day.
-            pause = pause.max(begun.elapsed().saturating_mul(limits::LOOK_SHARE)).min(limits::LOOK_AGAIN);
+            // To read a large catalog takes a second: it should not be what this node does all day.
+            pause = pause.max(reading.saturating_mul(limits::LOOK_SHARE)).min(limits::LOOK_AGAIN);
         }
     }
 
@@ -73,16 +73,18 @@ impl Replicas {
         peers
     }
 
-    /// Brings what is this node's to hold. Gives how many could not be had.
-    async fn look(&self, neighbours: &[PeerId]) -> Result<usize, SourceError> {
+    /// Brings what is this node's to hold. Gives how many could not be had, and adds the time that it took to read the
+    /// catalog.
+    async fn look(&self, neighbours: &[PeerId], reading: &mut Duration) -> Result<usize, SourceError> {
         let (mut brought, mut failed, mut after) = (0_usize, 0_usize, None);
         loop {
             let from = after.take();
             let modules = self.intake.blocking(move |store| store.modules(from.as_ref())).await?;
             let Some(last) = modules.last().cloned() else { break };
             for path in modules {
-                let wanted = path.clone();
+                let (wanted, begun) = (path.clone(), Instant::now());
                 let versions = self.intake.blocking(move |store| store.versions(&wanted)).await?;
+                *reading += begun.elapsed();
                 let mine = versions.into_iter().filter(|held| !held.complete && self.is_mine(neighbours, &held.id));
                 let wants: Vec<Want> = mine
                     .map(|held| {
