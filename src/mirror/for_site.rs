@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use super::lists::{self, Known};
 use super::mutable::{LATEST, parse_list};
 use super::source::{Level, SourceError, Want};
-use super::{Mirror, Reach, graver, holds};
+use super::{Mirror, Reach, graver, holds, worse};
 use crate::asking::{Answer, Question, Seed};
 use crate::domain::module::{ModulePath, ModuleVersion, Version};
 use crate::upstream::Info;
@@ -62,17 +62,12 @@ impl Seed for Mirror {
 impl Mirror {
     async fn bring(&self, question: &Question) -> Result<Answer, SourceError> {
         let chosen = self.choose(question, Reach::All).await?;
-        let mut worst: Option<SourceError> = None;
+        let mut worst = None;
         let mut brought = Chosen { modules: BTreeSet::new(), ..chosen };
         for module in &chosen.modules {
             match self.obtain_unless_held(Want::new(module.clone(), brought.level)).await {
                 Ok(()) => drop(brought.modules.insert(module.clone())),
-                Err(error) => {
-                    worst = Some(match worst.take() {
-                        Some(other) => graver(other, error),
-                        None => error,
-                    });
-                }
+                Err(error) => worst = Some(worse(worst, error)),
             }
         }
         match (self.held_envelopes(&brought).await?, worst) {

@@ -14,9 +14,9 @@ use bytes::Bytes;
 use libp2p::PeerId;
 
 use super::from_peers::{FromPeers, nobody_has};
-use super::graver;
 use super::intake::Intake;
 use super::source::{Level, Source, SourceError, Want, Work};
+use super::worse;
 use crate::asking::{Answer, AskError, Asker, Question};
 use crate::domain::module::{ModulePath, ModuleVersion};
 use crate::transfer::Fetcher;
@@ -78,13 +78,13 @@ impl FromSeeds {
 
     async fn ask(&self, question: &Question, intake: &Intake) -> Result<Given, SourceError> {
         let seeds = self.asker.seeds_for(question.path()).await;
-        let mut worst = SourceError::Miss(no_seed(question, intake).await?);
+        let mut worst = None;
         for peer in seeds {
             match self.ask_one(peer, question, intake).await {
                 Ok(given) => return Ok(given),
                 Err(error) => {
                     tracing::debug!(%peer, %question, %error, "a seed did not deliver");
-                    worst = graver(worst, error);
+                    worst = Some(worse(worst, error));
                 }
             }
         }
@@ -92,10 +92,11 @@ impl FromSeeds {
             // A seed whose own line is down is as good as none: the builds of a site go on with what the site has, and they
             // probe paths that are no modules at all. Only of a module that the site knows is it a failure (GOPROXY.md,
             // fact 24).
-            SourceError::Away(why) if !is_known(question.path(), intake).await? => Err(SourceError::Miss(format!(
-                "no node of this site has {question}, and no seed can get it now: {why}"
-            ))),
-            worst => Err(worst),
+            Some(SourceError::Away(why)) if !is_known(question.path(), intake).await? => Err(SourceError::Miss(
+                format!("no node of this site has {question}, and no seed can get it now: {why}"),
+            )),
+            Some(worst) => Err(worst),
+            None => Err(SourceError::Miss(no_seed(question, intake).await?)),
         }
     }
 

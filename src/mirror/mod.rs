@@ -356,6 +356,14 @@ fn graver(a: SourceError, b: SourceError) -> SourceError {
     if weight(&b) >= weight(&a) { b } else { a }
 }
 
+/// The graver of an error and of the one before, if there was one.
+fn worse(before: Option<SourceError>, error: SourceError) -> SourceError {
+    match before {
+        Some(before) => graver(before, error),
+        None => error,
+    }
+}
+
 fn outcome_of(error: SourceError) -> Outcome {
     match error {
         SourceError::Miss(reason) => Outcome::Miss { reason },

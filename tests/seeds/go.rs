@@ -5,17 +5,11 @@ use std::path::Path;
 
 use tokio::process::Command;
 
+use super::common::go::no_go_command;
 use super::common::make_module;
 use super::common::node::{NodeOptions, TestNode};
 use super::common::process::{Ended, output};
 use super::{knows_all, proven};
-
-/// Whether there is a go command; a machine that builds for everybody has to have one.
-async fn has_go() -> bool {
-    let found = Command::new("go").arg("version").output().await.is_ok_and(|output| output.status.success());
-    assert!(found || std::env::var_os("CI").is_none(), "CI is set and there is no go command");
-    found
-}
 
 /// A project, and a user's home with nothing in it.
 struct Workplace<'a> {
@@ -52,7 +46,7 @@ impl Workplace<'_> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_go_command_gets_and_builds_what_nobody_has_seeded() {
-    if !has_go().await {
+    if no_go_command().await {
         eprintln!("skipped: there is no go command on this machine");
         return;
     }

@@ -6,17 +6,12 @@ use std::sync::{Arc, RwLock};
 use modswarm::domain::dirhash::H1;
 use tokio::process::Command;
 
+use super::common::go::no_go_command;
 use super::common::node::{NodeOptions, TestNode};
 use super::common::process::{output, run};
 use super::common::{FixtureProxy, make_module};
 use super::sumdb::{FixtureDb, NAME};
 use super::{PREFIX, file, lib, publish, with_policy};
-
-async fn has_go() -> bool {
-    let found = Command::new("go").arg("version").output().await.is_ok_and(|output| output.status.success());
-    assert!(found || std::env::var_os("CI").is_none(), "CI has no go command");
-    found
-}
 
 fn write(dir: &Path, name: &str, text: &str) {
     std::fs::create_dir_all(dir).unwrap();
@@ -43,7 +38,7 @@ async fn two_nodes() -> (TestNode, TestNode, FixtureProxy) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_go_command_builds_with_what_env_prints_where_goprivate_is_set() {
-    if !has_go().await {
+    if no_go_command().await {
         eprintln!("skipped: there is no go command on this machine");
         return;
     }

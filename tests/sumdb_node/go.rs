@@ -5,15 +5,9 @@ use std::process::Command;
 
 use super::Site;
 use super::client::assert_proves;
+use super::common::go::no_go_command;
 use super::common::node::{NodeOptions, TestNode};
 use super::file;
-
-/// Whether there is a go command. Without one the test has nothing to say, except where it must not be skipped.
-pub(crate) fn has_go() -> bool {
-    let found = Command::new("go").arg("version").output().is_ok_and(|output| output.status.success());
-    assert!(found || std::env::var_os("CI").is_none(), "CI has no go command");
-    found
-}
 
 /// Runs the go command in `project` with no module, no go.sum and no proxy but the node. What it has compiled of the
 /// standard library is kept from run to run: it proves nothing, and takes longer than all else. `env` wins over
@@ -58,7 +52,7 @@ fn project(dir: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_go_command_builds_with_gosumdb_on_where_no_database_can_be_reached() {
-    if !has_go() {
+    if no_go_command().await {
         eprintln!("skipped: there is no go command on this machine");
         return;
     }
@@ -98,7 +92,7 @@ async fn the_go_command_builds_with_gosumdb_on_where_no_database_can_be_reached(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_go_command_sees_that_a_node_changed_something() {
-    if !has_go() {
+    if no_go_command().await {
         eprintln!("skipped: there is no go command on this machine");
         return;
     }

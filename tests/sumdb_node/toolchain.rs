@@ -10,10 +10,11 @@ use modswarm::domain::toolchain::{Platform, Toolchain};
 use tempfile::TempDir;
 
 use super::client::assert_proves;
+use super::common::go::no_go_command;
 use super::common::node::{NodeOptions, TestNode};
 use super::common::process;
 use super::common::{FixtureModule, make_module};
-use super::go::{go, has_go};
+use super::go::go;
 use super::sumdb::FixtureDb;
 use super::{Site, file};
 
@@ -79,7 +80,7 @@ fn path(path: &Path) -> &str {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fact_32_a_toolchain_switch_works_on_a_node_that_never_had_an_upstream() {
-    if !has_go() {
+    if no_go_command().await {
         eprintln!("skipped: there is no go command on this machine");
         return;
     }
@@ -120,7 +121,7 @@ async fn fact_32_a_toolchain_switch_works_on_a_node_that_never_had_an_upstream()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fact_32_the_go_command_wants_the_proof_of_a_toolchain_whatever_it_is_told() {
-    if !has_go() {
+    if no_go_command().await {
         eprintln!("skipped: there is no go command on this machine");
         return;
     }

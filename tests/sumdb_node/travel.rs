@@ -1,27 +1,24 @@
 //! The pinned head and its tiles on their way through a site: from seeds to nodes that never see a database.
 
 use std::sync::{Arc, RwLock};
-use std::time::Duration;
 
-use modswarm::admin::TreeLine;
+use modswarm::admin::{Status, TreeLine};
 use modswarm::domain::note::Verifier;
 use modswarm::domain::sumdb::SignedHead;
 
 use super::client::{assert_proves, empty_client, is_supported, prove};
-use super::common::node::{NodeOptions, TestNode, WATCHDOG};
+use super::common::node::{NodeOptions, TestNode};
 use super::common::{FixtureModule, FixtureProxy, make_module, process};
 use super::sumdb::{FixtureDb, NAME};
 use super::{Site, file, mount, record};
 
 /// Waits until a node has pinned the head of so many records.
 async fn wait_for_head(node: &TestNode, size: u64, key: &str) {
-    let pinned = async {
-        while head_of(node, key).await != Some(size) {
-            // It is asked again and again: there is no event to wait for from outside.
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+    let pins = |status: &Status| {
+        status.sumdb.iter().filter_map(|line| line.head.as_ref()).any(|head| head.tree.records == size)
     };
-    tokio::time::timeout(WATCHDOG, pinned).await.expect("the head never came");
+    node.wait_until(pins).await;
+    assert_eq!(head_of(node, key).await, Some(size), "what the status says is what is answered");
 }
 
 async fn head_of(node: &TestNode, key: &str) -> Option<u64> {

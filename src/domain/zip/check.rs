@@ -69,7 +69,7 @@ fn check_entries(module: &ModuleVersion, zip: &dyn ReadAt, archive: &Archive) ->
             Some(b"LICENSE") => check_size(entry, MAX_LICENSE)?,
             // A name outside of the module is for the go command to refuse, as it does: its words are better than ours, and what a
             // checksum database has recorded is not for a mirror to judge.
-            Some(_) | None => {}
+            _ => {}
         }
     }
     check_places(zip, archive)?;
