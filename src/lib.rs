@@ -8,9 +8,7 @@
 //! 1. *Drop-in.* A `go` command that works against the upstream works against a node, byte for byte.
 //! 2. *Nothing unproven enters.* Peers, upstreams and disks are untrusted for bytes: what is stored has gone through [`verified`]. A module
 //!    version enters only with a checksum database's proof of its hashes, unless the node was started with `--sumdb off`.
-//! 2. *Nothing unproven enters.* Peers, upstreams and disks are untrusted for bytes: what is stored has gone through [`verified`]. On a node
-//!    that is told of a checksum database (`--sumdb`), a module version enters only with the database's proof of its hashes;
-//!    what the site's policy covers enters only with its publisher's signature, on every node.
+//!    What the site's policy covers enters only with its publisher's signature, on every node.
 //! 3. *What goes in comes out bit for bit.* A zip leaves every node with the bytes with which it was seeded.
 //! 4. *A hit is local.* What the node holds is served without a network round trip.
 //! 5. *Pull the plug at any moment.* Nothing acknowledged is lost.
@@ -104,6 +102,7 @@
 //! | [`mirror`] | the one path from a request to verified bytes; single flight; seeding |
 //! | [`asking`] | questions to a seed: obtain this for the site, is there anything newer |
 //! | [`transfer`] | frames on long-lived streams between peers; serves from the store only |
+//! | [`engine`] | state machines without any I/O: who sends what to whom; driven by the daemon and by `netsim` |
 //! | [`swarm`] | owns the libp2p Swarm: `select` waits, `apply` never does |
 //! | [`upstream`] | the GOPROXY client: retry, limits, resume |
 //! | [`sumdb`] | the checksum database: a client that believes nothing unproven, and what a node would answer itself |
@@ -131,6 +130,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod domain;
+pub mod engine;
 pub mod mirror;
 pub mod proxy;
 pub mod publish_dir;

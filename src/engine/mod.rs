@@ -1,0 +1,12 @@
+//! The engine: what a node does in the network as state machines without any I/O.
+//!
+//! Each is driven the same way: `handle(event, now) -> actions` and `deadline()`, the moment at which it wants to be called
+//! with a tick. `now` is the time since any fixed moment, as a [`Duration`](std::time::Duration); randomness comes from a
+//! seed that is given at the start. So the daemon drives them with libp2p and the real clock, and `netsim` drives the very
+//! same code with a simulated network and virtual time, a thousand nodes in one process.
+//!
+//! | module | job |
+//! |---|---|
+//! | [`spread`] | many nodes want the same item: who sends which slice of it to whom |
+
+pub mod spread;
