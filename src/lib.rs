@@ -101,6 +101,7 @@
 //! | [`sync`] | the catalog's way through the site: announcements, comparison of catalogs |
 //! | [`mirror`] | the one path from a request to verified bytes; single flight; seeding |
 //! | [`asking`] | questions to a seed: obtain this for the site, is there anything newer |
+//! | [`spread`] | drives [`engine::spread`]: many nodes want the same, and each byte crosses each line once |
 //! | [`transfer`] | frames on long-lived streams between peers; serves from the store only |
 //! | [`engine`] | state machines without any I/O: who sends what to whom; driven by the daemon and by `netsim` |
 //! | [`swarm`] | owns the libp2p Swarm: `select` waits, `apply` never does |
@@ -134,6 +135,7 @@ pub mod engine;
 pub mod mirror;
 pub mod proxy;
 pub mod publish_dir;
+pub mod spread;
 pub mod store;
 pub mod sumdb;
 pub mod swarm;

@@ -19,15 +19,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("engine", &["domain"]),
     ("swarm", &["domain", "engine"]),
     ("transfer", &["domain", "engine", "verified", "swarm"]),
+    ("spread", &["domain", "engine", "verified", "transfer"]),
     ("asking", &["domain", "swarm", "transfer"]),
-    ("mirror", &["domain", "verified", "store", "sumdb", "upstream", "transfer", "asking", "admin"]),
-    ("sync", &["domain", "verified", "store", "mirror", "swarm", "transfer"]),
+    (
+        "mirror",
+        &["domain", "verified", "store", "sumdb", "upstream", "engine", "transfer", "spread", "asking", "admin"],
+    ),
+    ("sync", &["domain", "engine", "verified", "store", "mirror", "swarm", "transfer", "spread"]),
     ("proxy", &["domain", "mirror", "admin"]),
     (
         "daemon",
         &[
-            "domain", "verified", "store", "sumdb", "upstream", "swarm", "transfer", "asking", "mirror", "sync",
-            "proxy", "config", "admin",
+            "domain", "verified", "store", "sumdb", "upstream", "engine", "swarm", "transfer", "spread", "asking",
+            "mirror", "sync", "proxy", "config", "admin",
         ],
     ),
     ("cli", &["daemon", "config", "admin", "publish_dir", "domain", "upstream"]),
@@ -63,7 +67,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("hyper::", &["proxy"]),
     ("hyper_util::", &["proxy"]),
     ("reqwest::", &["upstream", "cli"]),
-    ("libp2p_stream", &["swarm", "transfer", "asking"]),
+    ("libp2p_stream", &["swarm", "transfer", "spread", "asking"]),
     ("clap::", &["cli"]),
 ];
 

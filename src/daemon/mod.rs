@@ -20,10 +20,12 @@ use crate::asking::{self, AskRules, Asker, ServeRules};
 use crate::config::{Config, UpstreamChoice};
 use crate::domain::pattern::PrefixPatterns;
 use crate::domain::sumdb::{SpecError, SumdbSpec};
+use crate::engine::spread::Rules;
 use crate::mirror::databases::{self, Databases};
 use crate::mirror::source::Source;
 use crate::mirror::{FromPeers, FromSeeds, FromUpstream, Intake, Mirror, MirrorOptions, Publishing};
 use crate::proxy::Proxy;
+use crate::spread::{self, Spread};
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::sumdb::ClientError;
 use crate::swarm::{self, SwarmConfig, SwarmError, SwarmHandle};
@@ -202,8 +204,10 @@ impl Daemon {
         let traffic = Traffic::new();
         let fetcher = Fetcher::new(swarm.stream_control(), swarm.connected(), swarm.bans(), traffic.clone());
         let limits = ServeLimits::default();
-        let serving = transfer::serve(swarm.stream_control(), held.clone(), limits, traffic, stop.clone())?;
+        let serving = transfer::serve(swarm.stream_control(), held.clone(), limits, traffic.clone(), stop.clone())?;
         parts.spawn(async move { ("transfer", serving.await.map_err(|why| why.to_string())) });
+
+        let spread = start_spreading(&swarm, &fetcher, traffic, held.clone(), &mut parts, stop.clone())?;
 
         let (bell, news) = mpsc::channel(NEWS);
         if !specs.is_empty() {
@@ -217,7 +221,7 @@ impl Daemon {
         let publishing = Publishing::new(intake.clone(), tmp.clone(), config.site.path);
         let upstream_text = upstream.as_ref().map(|(_, text)| text.clone());
         let upstream = upstream.map(|(upstream, _)| FromUpstream::new(upstream, tmp));
-        let peers = Arc::new(FromPeers::new(fetcher.clone()));
+        let peers = Arc::new(FromPeers::new(fetcher.clone()).with_spread(spread));
         if config.replicas > 0 {
             let (swarm, peers, intake) = (swarm.clone(), peers.clone(), intake.clone());
             parts.spawn(replicas(Replicas { swarm, peers, intake, floor: config.replicas }, stop.clone()));
@@ -317,6 +321,22 @@ async fn admit(store: &Store, databases: &Databases) -> Result<(), StoreError> {
         );
     }
     Ok(())
+}
+
+/// Starts what brings large items together with all neighbours that want them.
+fn start_spreading(
+    swarm: &SwarmHandle,
+    fetcher: &Fetcher,
+    traffic: Traffic,
+    held: Arc<sync::StoreHeld>,
+    parts: &mut JoinSet<Part>,
+    stop: CancellationToken,
+) -> Result<Spread, AlreadyServing> {
+    let (control, connected) = (swarm.stream_control(), swarm.connected());
+    let network = spread::Network { control, connected, fetcher: fetcher.clone(), traffic };
+    let (spread, running) = spread::start(network, held, Rules::default(), stop)?;
+    parts.spawn(async move { ("spreading", running.await.map_err(|why| why.to_string())) });
+    Ok(spread)
 }
 
 async fn replicas(replicas: Replicas, stop: CancellationToken) -> Part {

@@ -7,6 +7,8 @@
 //!
 //! | module | job |
 //! |---|---|
+//! | [`slices`] | which blobs of an item make a slice |
 //! | [`spread`] | many nodes want the same item: who sends which slice of it to whom |
 
+pub mod slices;
 pub mod spread;

@@ -22,12 +22,15 @@ use super::check::{Verdict, ZipCheck};
 use super::intake::Intake;
 use super::layouts::{self, LayoutError};
 use super::source::{Level, Source, SourceError, Want, Work};
+use super::spreading::{self, Lacking};
 use super::zip_body::ZipBody;
 use crate::domain::blob::{BlobId, MAX_BLOB};
 use crate::domain::dirhash::H1;
 use crate::domain::manifest::{GoMod, Manifest, ManifestId, ZipRef};
 use crate::domain::module::ModuleVersion;
 use crate::domain::recipe::{Layout, MAX_PAGE};
+use crate::engine::spread::Part;
+use crate::spread::Spread;
 use crate::store::{Accepted, Held};
 use crate::transfer::{FetchError, FetchReport, Fetcher};
 use crate::verified::{VerifiedBlob, VerifiedManifest};
@@ -48,6 +51,7 @@ const MANIFESTS_TRIED: usize = 4;
 /// The swarm as a source.
 pub struct FromPeers {
     fetcher: Fetcher,
+    spread: Option<Spread>,
     early_checks: Arc<Semaphore>,
 }
 
@@ -55,7 +59,13 @@ impl FromPeers {
     /// Fetches with `fetcher`.
     #[must_use]
     pub fn new(fetcher: Fetcher) -> Self {
-        Self { fetcher, early_checks: Arc::new(Semaphore::new(EARLY_CHECKS)) }
+        Self { fetcher, spread: None, early_checks: Arc::new(Semaphore::new(EARLY_CHECKS)) }
+    }
+
+    /// Brings what is large in slices, together with all that want it at the same time.
+    #[must_use]
+    pub fn with_spread(self, spread: Spread) -> Self {
+        Self { spread: Some(spread), ..self }
     }
 
     async fn fetch(&self, want: &Want, intake: &Intake) -> Result<(), SourceError> {
@@ -160,7 +170,8 @@ impl FromPeers {
         let module = &held.manifest.module;
         // A page's length is not known before it is here.
         let pages = zip.pages.iter().map(|id| (*id, at_most(MAX_PAGE))).collect();
-        let mut senders = self.bring(module, missing(pages, intake).await?, None, intake).await?;
+        let pages = lacking(held.id, Part::Pages, pages, intake).await?;
+        let mut senders = self.bring_part(module, pages, None, intake).await?;
         let layout = match layouts::load(module, zip, intake).await {
             Ok(layout) => Arc::new(layout),
             Err(LayoutError::Local(error)) => return Err(error),
@@ -170,22 +181,42 @@ impl FromPeers {
                 return Err(SourceError::Forged(why));
             }
         };
-        let chunks = missing(chunks_of(&layout), intake).await?;
+        let chunks = lacking(held.id, Part::Chunks, chunks_of(&layout), intake).await?;
         let check = match Arc::clone(&self.early_checks).try_acquire_owned() {
             Err(_) => {
-                senders.extend(self.bring(module, chunks, None, intake).await?);
+                senders.extend(self.bring_part(module, chunks, None, intake).await?);
                 ZipCheck::start(module, ZipBody::new(intake.store().clone(), layout, zip.blake3), zip.h1, None)
             }
             Ok(permit) => {
-                let arrivals = Arc::new(Arrivals::new(chunks.iter().map(|(id, _)| *id).collect()));
+                let arrivals = Arc::new(Arrivals::new(chunks.missing.iter().map(|(id, _)| *id).collect()));
                 let body = ZipBody::arriving(intake.store().clone(), layout, zip.blake3, Arc::clone(&arrivals));
                 let check = ZipCheck::start(module, body, zip.h1, Some(permit));
                 let _closing = Closing(&arrivals);
-                senders.extend(self.bring(module, chunks, Some(&arrivals), intake).await?);
+                senders.extend(self.bring_part(module, chunks, Some(&arrivals), intake).await?);
                 check
             }
         };
         conclude(held.id, module, check, &senders, intake).await
+    }
+
+    /// Brings what is lacking of a part of a module version: together with all who want it if it is large, and what nobody
+    /// offers by asking for it. Gives those who sent something.
+    async fn bring_part(
+        &self,
+        module: &ModuleVersion,
+        mut part: Lacking,
+        arrivals: Option<&Arrivals>,
+        intake: &Intake,
+    ) -> Result<BTreeSet<PeerId>, SourceError> {
+        let mut senders = BTreeSet::new();
+        if let Some(spread) = &self.spread
+            && let Some(sent) = spreading::bring(spread, &part, arrivals, intake).await?
+        {
+            senders = sent;
+            part.missing = missing(part.missing, intake).await?;
+        }
+        senders.extend(self.bring(module, part.missing, arrivals, intake).await?);
+        Ok(senders)
     }
 
     /// Brings `wants`; everything that lands is stored, so that an interrupted fetch goes on where it was. Gives those who
@@ -223,6 +254,19 @@ impl Source for FromPeers {
     fn obtain<'a>(&'a self, want: &'a Want, intake: &'a Intake) -> Work<'a, ()> {
         Box::pin(self.fetch(want, intake))
     }
+}
+
+/// What is lacking of a part of a module version that consists of these blobs.
+async fn lacking(
+    manifest: ManifestId,
+    part: Part,
+    mut all: Vec<(BlobId, u32)>,
+    intake: &Intake,
+) -> Result<Lacking, SourceError> {
+    let mut seen = HashSet::new();
+    all.retain(|(id, _)| seen.insert(*id));
+    let missing = missing(all.clone(), intake).await?;
+    Ok(Lacking { manifest, part, all, missing })
 }
 
 /// Those of `wants` that the store does not have, each once.

@@ -28,6 +28,7 @@ mod private;
 mod published;
 pub mod seed;
 pub mod source;
+mod spreading;
 pub mod zip_body;
 
 use std::sync::Arc;

@@ -5,9 +5,11 @@ use std::io;
 use bytes::Bytes;
 
 use crate::domain::blob::BlobId;
-use crate::domain::manifest::ManifestId;
+use crate::domain::manifest::{Envelope, Manifest, ManifestId};
 use crate::domain::module::{ModulePath, ModuleVersion, Version};
+use crate::engine::spread::{Item, Part};
 use crate::mirror::databases::state_fact;
+use crate::spread::Holdings;
 use crate::store::{Location, Store};
 use crate::transfer::Held;
 use crate::transfer::digest::Digests;
@@ -68,6 +70,23 @@ impl Held for StoreHeld {
     fn sumdb_state(&self, database: &str) -> io::Result<Option<Bytes>> {
         let fact = self.store.fact(&state_fact(database)).map_err(io::Error::other)?;
         Ok(fact.map(|fact| fact.value))
+    }
+}
+
+impl Holdings for StoreHeld {
+    fn holds(&self, item: &Item) -> io::Result<bool> {
+        let Some(envelope) = self.store.manifest_by_id(&item.manifest).map_err(io::Error::other)? else {
+            return Ok(false);
+        };
+        let manifest = Envelope::decode(&envelope).map_err(io::Error::other)?.manifest;
+        let module = Manifest::decode(&manifest).map_err(io::Error::other)?.module;
+        let held = self.store.manifest(&module).map_err(io::Error::other)?.filter(|held| held.id == item.manifest);
+        let Some(held) = held else { return Ok(false) };
+        match (&held.manifest.zip, item.part) {
+            _ if held.complete => Ok(true),
+            (Some(zip), Part::Pages) => Ok(self.store.missing(&zip.pages).map_err(io::Error::other)?.is_empty()),
+            _ => Ok(false),
+        }
     }
 }
 

@@ -12,6 +12,8 @@
 mod bitfield;
 pub mod limits;
 mod message;
+mod shim;
+pub use shim::{Rules, Spread};
 
 use std::sync::Arc;
 
