@@ -59,6 +59,9 @@ pub struct Status {
     pub upstream: Option<String>,
     /// Connected peers.
     pub peers: Vec<PeerLine>,
+    /// Bytes of blobs exchanged with all peers since the node started, those that have left included.
+    #[serde(default)]
+    pub traffic: TrafficLine,
     /// What the store holds.
     pub store: StoreLine,
     /// Fetches under way.
@@ -140,6 +143,18 @@ pub struct PeerLine {
     pub rtt_micros: Option<u64>,
     /// What it says it runs, such as `modswarm/0.1.0`.
     pub agent: Option<String>,
+    /// Bytes of blobs exchanged with it since the node started.
+    #[serde(default)]
+    pub traffic: TrafficLine,
+}
+
+/// Bytes of blobs and catalog entries, without what the protocols add.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrafficLine {
+    /// Sent.
+    pub sent: u64,
+    /// Received, wrong and unwanted ones included.
+    pub received: u64,
 }
 
 /// What the store holds.

@@ -6,7 +6,7 @@ use indicatif::HumanDuration;
 
 use super::client::Client;
 use super::{DataArg, Failure, bytes_for_people, print, print_json, small_runtime};
-use crate::admin::{ForkLine, HeadLine, Status, SumdbLine, TreeLine};
+use crate::admin::{ForkLine, HeadLine, Status, SumdbLine, TrafficLine, TreeLine};
 
 /// Arguments of `modswarm status`.
 #[derive(Debug, clap::Args)]
@@ -47,6 +47,8 @@ fn for_people(status: &Status) -> String {
     }
     let count = status.peers.len();
     page.line("peers", &if count == 0 { "none connected".to_owned() } else { count.to_string() });
+    let TrafficLine { sent, received } = status.traffic;
+    page.line("traffic", &format!("{} sent to peers, {} received", bytes_for_people(sent), bytes_for_people(received)));
     let widest = status.peers.iter().map(|peer| peer.address.len()).max().unwrap_or_default();
     for peer in &status.peers {
         let rtt = peer.rtt_micros.map_or_else(|| "-".into(), |micros| format!("{:.1} ms", micros as f64 / 1000.0));
@@ -144,7 +146,7 @@ fn tree_text(tree: &TreeLine) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::StoreLine;
+    use crate::admin::{StoreLine, TrafficLine};
 
     fn status() -> Status {
         let store = StoreLine { versions: 3, zips: 2, go_mods: 1, blobs: 40, disk_bytes: 1 << 20 };
@@ -158,6 +160,7 @@ mod tests {
             listen: vec!["/ip4/127.0.0.1/tcp/6638".into()],
             upstream: None,
             peers: Vec::new(),
+            traffic: TrafficLine { sent: 3 << 20, received: 5 << 30 },
             store,
             fetching: 0,
             publishers: Vec::new(),
@@ -182,6 +185,12 @@ mod tests {
             trouble: None,
             forks: Vec::new(),
         }
+    }
+
+    #[test]
+    fn what_went_over_the_network_is_told() {
+        let text = for_people(&status());
+        assert!(text.contains("\ntraffic    3.00 MiB sent to peers, 5.00 GiB received\n"), "{text}");
     }
 
     #[test]

@@ -207,7 +207,7 @@ impl Daemon {
         let serving = transfer::serve(swarm.stream_control(), held.clone(), limits, traffic.clone(), stop.clone())?;
         parts.spawn(async move { ("transfer", serving.await.map_err(|why| why.to_string())) });
 
-        let spread = start_spreading(&swarm, &fetcher, traffic, held.clone(), &mut parts, stop.clone())?;
+        let spread = start_spreading(&swarm, &fetcher, traffic.clone(), held.clone(), &mut parts, stop.clone())?;
 
         let (bell, news) = mpsc::channel(NEWS);
         if !specs.is_empty() {
@@ -252,6 +252,7 @@ impl Daemon {
             started: Instant::now(),
             store: store.clone(),
             swarm: swarm.clone(),
+            traffic,
             mirror: mirror.clone(),
             publishing,
             stop: stop.clone(),

@@ -8,13 +8,14 @@ use libp2p::PeerId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{PeerLine, PublishAnswer, PublishRequest, SeedEvent, SeedRequest, Status, StoreLine};
+use crate::admin::{PeerLine, PublishAnswer, PublishRequest, SeedEvent, SeedRequest, Status, StoreLine, TrafficLine};
 use crate::mirror::seed::SeedRun;
 use crate::mirror::source::SourceError;
 use crate::mirror::{Mirror, Publishing, Upload};
 use crate::proxy::admin::{CannotSeed, Node};
 use crate::store::Store;
 use crate::swarm::SwarmHandle;
+use crate::transfer::Traffic;
 
 /// Events of a seed run that wait for a slow reader. Progress that does not fit is dropped, the rest waits.
 const EVENTS: usize = 256;
@@ -28,6 +29,7 @@ pub(super) struct RunningNode {
     pub(super) started: Instant,
     pub(super) store: Store,
     pub(super) swarm: SwarmHandle,
+    pub(super) traffic: Traffic,
     pub(super) mirror: Mirror,
     pub(super) publishing: Publishing,
     /// Ends seed runs, which are no part of the node by themselves.
@@ -38,6 +40,11 @@ impl RunningNode {
     async fn now(&self) -> Status {
         let stats = self.store.stats();
         let trust = self.mirror.intake().trust();
+        let traffic = self.traffic.snapshot();
+        let all = traffic.iter().fold(TrafficLine::default(), |sum, of| TrafficLine {
+            sent: sum.sent.saturating_add(of.sent),
+            received: sum.received.saturating_add(of.received),
+        });
         let peers = self.swarm.peers();
         let peers = peers.iter().map(|peer| PeerLine {
             id: peer.id.to_string(),
@@ -45,6 +52,10 @@ impl RunningNode {
             connected_seconds: peer.connected_since.elapsed().map_or(0, |since| since.as_secs()),
             rtt_micros: peer.rtt.and_then(|rtt| u64::try_from(rtt.as_micros()).ok()),
             agent: peer.agent.clone(),
+            traffic: traffic
+                .iter()
+                .find(|of| of.peer == peer.id)
+                .map_or_else(TrafficLine::default, |of| TrafficLine { sent: of.sent, received: of.received }),
         });
         let sumdb = self.mirror.intake().databases().status().await;
         Status {
@@ -57,6 +68,7 @@ impl RunningNode {
             listen: self.swarm.listen_addrs().iter().map(ToString::to_string).collect(),
             upstream: self.upstream.clone(),
             peers: peers.collect(),
+            traffic: all,
             store: StoreLine {
                 versions: stats.manifests,
                 zips: stats.held_zips,
