@@ -12,8 +12,6 @@
 mod bitfield;
 pub mod limits;
 mod message;
-mod shim;
-pub use shim::{Rules, Spread};
 
 use std::sync::Arc;
 
