@@ -1,6 +1,8 @@
 //! Benchmarks and simulations of modswarm.
 
 mod bench;
+#[allow(dead_code, reason = "what a world can do is more than any one scenario needs")]
+mod world;
 
 use std::process::ExitCode;
 
