@@ -7,6 +7,10 @@
 //!
 //! | module | job |
 //! |---|---|
+//! | [`neighbours`] | whom to dial, whom to keep, whom to let go |
+//! | [`beacon`] | when to shout on a LAN, and what is heard there |
 //! | [`spread`] | many nodes want the same item: who sends which slice of it to whom |
 
+pub mod beacon;
+pub mod neighbours;
 pub mod spread;
