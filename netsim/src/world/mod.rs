@@ -27,7 +27,9 @@
 
 mod bulk;
 mod faults;
+pub(crate) mod flash;
 mod net;
+pub(crate) mod spreading;
 #[cfg(test)]
 mod tests;
 pub(crate) mod topology;

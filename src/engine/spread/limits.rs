@@ -1,5 +1,129 @@
 //! Every bound of the spreading of items, with its unit and its reason.
 
+use std::time::Duration;
+
 /// Slices of an item. Each costs a bit per neighbour in memory and an announcement per neighbour on the wire; with more of them
 /// the last one is no sooner everywhere.
 pub const MAX_SLICES: u32 = 1024;
+
+/// Bytes that count for a slice whose size nobody told ([`Event::Sizes`](super::Event::Sizes)): the largest blob, of which a slice is
+/// at least one where there is much to send.
+pub const SLICE_BYTES: u32 = 1 << 20;
+
+/// Slices that are offered or on their way out at a time, however slow the line: one runs, and the next one is agreed upon
+/// meanwhile, so that the line does not stand still for a round trip.
+pub const SLICES_OUT: usize = 2;
+
+/// Slices that come in at a time in a crowd. With one the line stands still while the next is agreed upon; with more of them
+/// slices wait behind each other that others could pass on by now.
+pub const SLICES_IN: usize = 2;
+
+/// Slices that come in at a time over all items: each item may have its first one on the way though others keep the line busy, so
+/// that a small item does not wait for a large one.
+pub const SLICES_IN_ALL: usize = 8;
+
+/// How much of what the line carries may be under way, beyond those slices: a round trip with room to spare.
+pub const WINDOW: Duration = Duration::from_millis(50);
+
+/// Bytes under way at most each way, unless two slices are more: memory of the receiver.
+pub const WINDOW_BYTES: u64 = 16 << 20;
+
+/// How long a line's rate is measured at a time.
+pub const MEASURE: Duration = Duration::from_millis(50);
+
+/// A pause after which a measurement starts anew: nothing was to be sent.
+pub const IDLE: Duration = Duration::from_millis(500);
+
+/// A fetch without a byte for so long is over. Two round trips of a bad line, and short enough for a user to bear it.
+pub const PROGRESS: Duration = Duration::from_secs(5);
+
+/// How many times the duration of a slice at its line's measured rate a fetch may be without a byte: others are served before it.
+pub const PROGRESS_SLICES: u32 = 4;
+
+/// An offer that is not answered for so long, or an accepted one that does not move, no longer takes room on the line: the
+/// next one gets it. Engines answer in microseconds; this is many round trips.
+pub const ANSWER: Duration = Duration::from_secs(1);
+
+/// For how long the only holder lets the others pass on what it has sent once, before it sends it again to a neighbour that got nothing
+/// in that time.
+pub const HOLD_BACK: Duration = Duration::from_secs(1);
+
+/// How many neighbours hold a slice when its only full holder stops to send it again: one may leave.
+pub const ENOUGH_COPIES: u32 = 2;
+
+/// A wanted item of which nothing is coming and of which nothing was heard for so long is stuck.
+pub const STUCK: Duration = Duration::from_secs(5);
+
+/// The same for an item of which no neighbour has said anything: nobody is going to.
+pub const STUCK_ALONE: Duration = Duration::from_secs(1);
+
+/// How many times [`STUCK`] nothing may land of a wanted item, whatever the neighbours say of their own progress: liars do not put
+/// a user off for ever.
+pub const STUCK_ANYWAY: u32 = 12;
+
+/// How many times as long as its slices usually take the last ones may take before they are asked for a second time.
+pub const OVERDUE_SLICES: u32 = 3;
+
+/// What is added to that: small slices vary more.
+pub const OVERDUE: Duration = Duration::from_millis(500);
+
+/// Stalled fetches from a neighbour after which it is taken for slow: its offers for this item are accepted only if nobody else has any.
+pub const STALLS: u8 = 2;
+
+/// Fetches that brought wrong bytes or nothing after which a neighbour's offers for this item are no longer accepted: one may be a
+/// broken disk, or a blob that was collected in that moment.
+pub const FALSE_OFFERS: u8 = 2;
+
+/// How often the same slice is given to the same neighbour: a fetch may fail. One that never says that it got anything gets no more.
+pub const GIVEN: u8 = 2;
+
+/// Items that a neighbour has spoken of and that this node neither holds nor wants, per neighbour: a build asks for some tens of
+/// modules at a time.
+pub const HEARD_PER_PEER: usize = 256;
+
+/// The same over all neighbours; about 1 KiB each.
+pub const HEARD: usize = 4096;
+
+/// How long the answer holds that an item is not held here: looking costs a read per slice.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// The numbers by which a [`Spread`](super::Spread) goes; each is described at the constant that is its default.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs)]
+pub struct Rules {
+    pub slices_out: usize,
+    pub slices_in: usize,
+    pub slices_in_all: usize,
+    pub window: Duration,
+    pub window_bytes: u64,
+    pub progress: Duration,
+    pub answer: Duration,
+    pub hold_back: Duration,
+    pub enough_copies: u32,
+    pub stuck: Duration,
+    pub stuck_alone: Duration,
+    pub overdue: Duration,
+    pub heard_per_peer: usize,
+    pub heard: usize,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            slices_out: SLICES_OUT,
+            slices_in: SLICES_IN,
+            slices_in_all: SLICES_IN_ALL,
+            window: WINDOW,
+            window_bytes: WINDOW_BYTES,
+            progress: PROGRESS,
+            answer: ANSWER,
+            hold_back: HOLD_BACK,
+            enough_copies: ENOUGH_COPIES,
+            stuck: STUCK,
+            stuck_alone: STUCK_ALONE,
+            overdue: OVERDUE,
+            heard_per_peer: HEARD_PER_PEER,
+            heard: HEARD,
+        }
+    }
+}

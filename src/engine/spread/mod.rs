@@ -10,13 +10,34 @@
 //! Nothing here touches a byte of content: what arrives is checked by the transfer layer against the blobs' names.
 
 mod bitfield;
+mod downloads;
+mod hearing;
+mod housekeeping;
 pub mod limits;
 mod message;
+mod meter;
+mod neighbour;
+mod swarm;
+#[cfg(test)]
+mod tests;
+mod uploads;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 
 pub use bitfield::Bitfield;
+use hearing::Heard;
+pub use limits::Rules;
 pub use message::{Held, Item, Message, Part, Why};
+use meter::Meter;
+use swarm::Swarm;
+use uploads::Uploads;
 
 /// What happened; `P` names a peer.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,6 +65,14 @@ pub enum Event<P> {
         item: Item,
         /// Whether all of it is held.
         all: bool,
+    },
+    /// Bytes of each slice of an item that is held, after [`Event::Looked`]. Not needed: without it every slice counts as
+    /// [`limits::SLICE_BYTES`].
+    Sizes {
+        /// Which.
+        item: Item,
+        /// Bytes of each slice; as many as the item has slices.
+        sizes: Arc<[u32]>,
     },
     /// A slice that was fetched has arrived, is checked, and may be passed on.
     Landed {
@@ -103,7 +132,8 @@ pub enum Action<P> {
         /// Which slice.
         slice: u32,
     },
-    /// Stop a fetch: the slice came from elsewhere, or the neighbour brings nothing.
+    /// Stop a fetch: the slice came from elsewhere, or the neighbour brings nothing. Where a slice was fetched from two, both are cancelled
+    /// when it has landed from one of them: to cancel what is over does nothing.
     Cancel {
         /// From whom it was to come.
         from: P,
@@ -118,4 +148,91 @@ pub enum Action<P> {
     Stuck(Item),
     /// A neighbour broke a rule.
     Blame(P, &'static str),
+}
+
+/// A node's part in the spreading of all items: a state machine. Whoever drives it tells it what happens and does what it says; it
+/// keeps no time of its own and touches no bytes.
+#[derive(Debug)]
+pub struct Spread<P> {
+    rules: Rules,
+    rng: StdRng,
+    now: Duration,
+    /// Who can be talked to.
+    peers: BTreeSet<P>,
+    /// What this node wants, or holds while neighbours want it.
+    items: BTreeMap<Item, Swarm<P>>,
+    /// What neighbours have said of other items.
+    heard: Heard<P>,
+    /// What is offered or on its way out.
+    uploads: Uploads<P>,
+    /// Bytes per second out, and in.
+    up: Meter,
+    down: Meter,
+    due: Option<Duration>,
+    actions: Vec<Action<P>>,
+}
+
+impl<P: Copy + Ord + Hash + Debug> Spread<P> {
+    /// One that takes part in nothing yet. The seed breaks ties.
+    #[must_use]
+    pub fn new(rules: Rules, seed: u64) -> Self {
+        Self {
+            rules,
+            rng: StdRng::seed_from_u64(seed),
+            now: Duration::ZERO,
+            peers: BTreeSet::new(),
+            items: BTreeMap::new(),
+            heard: Heard::default(),
+            uploads: Uploads::default(),
+            up: Meter::default(),
+            down: Meter::default(),
+            due: None,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Takes in what happened, and says what is to be done, in this order. `now` is any clock that does not go back.
+    pub fn handle(&mut self, event: Event<P>, now: Duration) -> Vec<Action<P>> {
+        self.now = self.now.max(now);
+        match event {
+            Event::PeerUp(peer) => self.peer_up(peer),
+            Event::PeerDown(peer) => self.peer_down(peer),
+            Event::Message(peer, message) => self.message(peer, message),
+            Event::Want { item, sizes, held } => self.want(item, sizes, held),
+            Event::Unwant(item) => self.unwant(item),
+            Event::Looked { item, all } => self.looked(item, all),
+            Event::Sizes { item, sizes } => self.sizes(item, sizes),
+            Event::Landed { item, slice } => self.landed(item, slice),
+            Event::Failed { from, item, slice, failure } => self.failed(from, item, slice, failure),
+            Event::Moved { peer, sent, received } => self.moved(peer, sent, received),
+            Event::Tick => {}
+        }
+        self.keep_house();
+        self.serve();
+        self.due = self.next_due();
+        std::mem::take(&mut self.actions)
+    }
+
+    /// When [`Event::Tick`] is due, if nothing else happens before.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        self.due
+    }
+
+    /// How many neighbours are known to want an item, and how many to hold all of it.
+    #[must_use]
+    pub fn crowd(&self, item: Item) -> (usize, usize) {
+        self.items.get(&item).map_or((0, 0), |swarm| {
+            let count = |which: fn(&neighbour::Neighbour) -> bool| swarm.neighbours.values().filter(|n| which(n)).count();
+            (count(|n| n.wants), count(neighbour::Neighbour::has_all))
+        })
+    }
+
+    fn send(&mut self, to: P, message: Message) {
+        self.actions.push(Action::Send(to, message));
+    }
+
+    fn blame(&mut self, peer: P, why: &'static str) {
+        self.actions.push(Action::Blame(peer, why));
+    }
 }
