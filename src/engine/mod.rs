@@ -13,4 +13,8 @@
 
 pub mod beacon;
 pub mod neighbours;
+//! | [`reconcile`] | two nodes find out which manifests only one of them has |
+//! | [`spread`] | many nodes want the same item: who sends which slice of it to whom |
+
+pub mod reconcile;
 pub mod spread;
