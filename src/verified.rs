@@ -38,6 +38,12 @@ pub enum Forged {
         /// The id that came.
         got: ManifestId,
     },
+    /// A manifest that is not one of those that were asked for by their short keys.
+    #[error("manifest {got} came where another one was asked for")]
+    OtherKey {
+        /// The id that came.
+        got: ManifestId,
+    },
     /// A manifest whose proof is missing, does not hold, or does not count here.
     #[error("a manifest is not to be believed: {0}")]
     Unproven(#[from] TrustError),

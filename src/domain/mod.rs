@@ -12,6 +12,7 @@ pub mod gomod;
 pub mod gosum;
 pub mod info;
 pub mod manifest;
+pub mod membership;
 pub mod module;
 pub mod note;
 pub mod pattern;

@@ -11,4 +11,14 @@
 //! | [`spread`] | many nodes want the same item: who sends which slice of it to whom |
 
 pub mod slices;
+//! | [`neighbours`] | whom to dial, whom to keep, whom to let go |
+//! | [`beacon`] | when to shout on a LAN, and what is heard there |
+//! | [`spread`] | many nodes want the same item: who sends which slice of it to whom |
+
+pub mod beacon;
+pub mod neighbours;
+//! | [`reconcile`] | two nodes find out which manifests only one of them has |
+//! | [`spread`] | many nodes want the same item: who sends which slice of it to whom |
+
+pub mod reconcile;
 pub mod spread;

@@ -1,6 +1,7 @@
 //! The store as what a node serves its peers from: nothing in here can fetch.
 
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 
@@ -17,13 +18,15 @@ use crate::transfer::digest::Digests;
 /// [`Held`] over the store.
 pub struct StoreHeld {
     store: Store,
+    /// The ids of the catalog with these digests, as long as somebody works with them: no memory for a node at rest.
+    ids: Mutex<Option<(Digests, Weak<[ManifestId]>)>>,
 }
 
 impl StoreHeld {
     /// Serves from `store`.
     #[must_use]
     pub fn new(store: Store) -> Self {
-        Self { store }
+        Self { store, ids: Mutex::default() }
     }
 }
 
@@ -40,8 +43,16 @@ impl Held for StoreHeld {
         Ok(self.store.catalog_digests())
     }
 
-    fn bucket(&self, bucket: u8) -> io::Result<Vec<ManifestId>> {
-        Ok(self.store.catalog_bucket(bucket))
+    fn manifest_ids(&self) -> io::Result<Arc<[ManifestId]>> {
+        let digests = self.store.catalog_digests();
+        let mut kept = self.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        let still = kept.as_ref().filter(|(of, _)| *of == digests).and_then(|(_, ids)| ids.upgrade());
+        Ok(still.unwrap_or_else(|| {
+            let ids: Arc<[ManifestId]> = self.store.catalog_ids().into();
+            // The catalog may have grown in between: then these ids stand under digests that nobody asks for again.
+            *kept = Some((digests, Arc::downgrade(&ids)));
+            ids
+        }))
     }
 
     fn envelopes(&self, ids: &[ManifestId], budget: usize) -> io::Result<Vec<Option<Bytes>>> {

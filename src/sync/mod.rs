@@ -195,7 +195,7 @@ impl Sync {
     async fn compare(self, peer: PeerId, comparisons: Arc<Semaphore>) {
         let Ok(_permit) = comparisons.acquire().await else { return };
         let (sink, envelopes) = mpsc::channel(limits::ACCEPT_AT_ONCE);
-        let compare = self.fetcher.catalog_sync(peer, self.held.clone(), sink);
+        let compare = self.fetcher.catalog_sync(peer, self.held.clone(), Arc::default(), sink);
         let envelopes = stream::unfold(envelopes, |mut envelopes| async move {
             envelopes.recv().await.map(|envelope| (envelope, envelopes))
         });

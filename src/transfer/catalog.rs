@@ -1,21 +1,17 @@
-//! Questions about other nodes' catalogs: catch-up after absence, and single module versions.
+//! Questions about other nodes' catalogs: single manifests and module versions. Whole catalogs are compared in
+//! `compare`.
 
-use std::collections::HashSet;
 use std::fmt::Display;
-use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::StreamExt as _;
 use libp2p::PeerId;
 use tokio::sync::mpsc;
 
-use super::digest::{self, Digests};
 use super::error::CatalogError;
 use super::fetch::Fetcher;
-use super::held::Held;
 use super::limits;
 use super::pending::{Answer, Expect, Got, Question};
-use super::wire::{BucketPage, Request, VersionsPage};
+use super::wire::{Request, VersionsPage};
 use crate::domain::codec;
 use crate::domain::manifest::ManifestId;
 use crate::domain::module::{ModulePath, ModuleVersion, Version};
@@ -32,14 +28,21 @@ pub struct Asked<T> {
     pub failed: Vec<CatalogError>,
 }
 
-/// What a catch-up brought.
+/// What a catch-up brought, and what it cost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct SyncReport {
-    /// Buckets that differed.
-    pub buckets: usize,
+    /// Round trips until the difference was known.
+    pub rounds: usize,
+    /// Bytes that finding out has cost, in both directions: frames with their headers, and the keys by which the envelopes were
+    /// asked for.
+    pub finding_bytes: u64,
+    /// Manifests that this node has and the peer has not.
+    pub extra: usize,
     /// Envelopes that were fetched.
     pub envelopes: usize,
-    /// Manifests that the peer listed and then did not have (it removed them meanwhile).
+    /// Their bytes.
+    pub envelope_bytes: u64,
+    /// Manifests that the peer had and then did not have (it removed them meanwhile).
     pub gone: usize,
     /// Manifests that the peer could not read.
     pub unreadable: usize,
@@ -65,39 +68,6 @@ impl Fetcher {
             Ok((!versions.is_empty()).then_some(versions))
         })
         .await
-    }
-
-    /// Fetches the envelopes that `peer` has and `local` has not, into `sink`: compares digests of 256 buckets, lists those
-    /// that differ, and asks for what is missing, in bounded pages. A full sink slows it down.
-    ///
-    /// Each envelope holds the manifest that was asked for; whether it may be believed is for the receiver to check.
-    ///
-    /// # Errors
-    /// [`CatalogError`]; what has gone into the sink until then is good.
-    pub async fn catalog_sync(
-        &self,
-        peer: PeerId,
-        local: Arc<dyn Held>,
-        sink: mpsc::Sender<Bytes>,
-    ) -> Result<SyncReport, CatalogError> {
-        let theirs = self.digests(peer).await?;
-        let ours = blocking(&local, Held::digests).await?;
-        let differ: Vec<u8> = (0..=u8::MAX).filter(|at| theirs[usize::from(*at)] != ours[usize::from(*at)]).collect();
-        let mut report = SyncReport { buckets: differ.len(), ..SyncReport::default() };
-        let lacks = differ.into_iter().map(|bucket| self.lacks(peer, &local, bucket));
-        let mut lacks = futures::stream::iter(lacks).buffer_unordered(limits::BUCKETS_AHEAD);
-        let mut ids = Vec::new();
-        while let Some(more) = lacks.next().await {
-            ids.extend(more?);
-            while ids.len() >= limits::MAX_IDS {
-                let page = ids.split_off(ids.len() - limits::MAX_IDS);
-                self.envelopes(peer, page, &sink, &mut report).await?;
-            }
-        }
-        if !ids.is_empty() {
-            self.envelopes(peer, ids, &sink, &mut report).await?;
-        }
-        Ok(report)
     }
 
     /// The envelope of one manifest, from one peer; `None` if it has none.
@@ -128,43 +98,6 @@ impl Fetcher {
         self.links.judge.fault(peer, what);
     }
 
-    async fn digests(&self, peer: PeerId) -> Result<Digests, CatalogError> {
-        let bytes = self.one(peer, |request| Request::Digests { request }, 256 * 8).await?;
-        let words = bytes.as_deref().map(|bytes| bytes.as_chunks::<8>());
-        let mut digests = [0; 256];
-        match words {
-            Some((words, [])) if words.len() == digests.len() => {
-                digests.iter_mut().zip(words).for_each(|(digest, word)| *digest = u64::from_le_bytes(*word));
-                Ok(digests)
-            }
-            _ => Err(self.liar(peer, "its digests are not 256 numbers")),
-        }
-    }
-
-    /// The manifests of a bucket that the peer has and this node has not.
-    async fn lacks(&self, peer: PeerId, local: &Arc<dyn Held>, bucket: u8) -> Result<Vec<ManifestId>, CatalogError> {
-        let ours: HashSet<ManifestId> = blocking(local, move |held| held.bucket(bucket)).await?.into_iter().collect();
-        let (mut lacks, mut listed, mut after) = (Vec::new(), 0, None);
-        loop {
-            let question = |request| Request::Bucket { request, bucket, after };
-            let bytes = self.one(peer, question, limits::MAX_BUCKET_PAGE).await?.unwrap_or_default();
-            let page = codec::decode::<BucketPage, { limits::MAX_BUCKET_PAGE }>(&bytes)
-                .map_err(|err| self.liar(peer, &format!("a page of its catalog cannot be read: {err}")))?;
-            listed += page.ids.len();
-            if !ascends(&page.ids, bucket, after)
-                || (page.more && page.ids.is_empty())
-                || listed > limits::MAX_BUCKET_IDS
-            {
-                return Err(self.liar(peer, "a page of its catalog is out of order"));
-            }
-            after = page.ids.last().copied();
-            lacks.extend(page.ids.into_iter().filter(|id| !ours.contains(id)));
-            if !page.more {
-                return Ok(lacks);
-            }
-        }
-    }
-
     /// Fetches one page of envelopes, in as many questions as the budget makes of it.
     async fn envelopes(
         &self,
@@ -176,25 +109,35 @@ impl Fetcher {
         while !ids.is_empty() {
             let (budget, asked) = (limits::ENVELOPES_BUDGET, ids.clone());
             let expect = Expect::Envelopes(ids.clone(), budget);
-            let mut answers = self.ask(peer, |request| Request::Envelopes { request, ids: asked, budget }, expect)?;
-            let mut done = ids.len();
-            for _ in 0..ids.len() {
-                match self.next(peer, &mut answers).await? {
-                    (_, Got::Bytes(envelope)) => {
-                        sink.send(envelope).await.map_err(|_| CatalogError::Closed)?;
-                        report.envelopes += 1;
-                    }
-                    (_, Got::Missing) => report.gone += 1,
-                    (index, Got::Later) => {
-                        done = index as usize;
-                        break;
-                    }
-                    _ => report.unreadable += 1,
-                }
-            }
-            ids.drain(..done.min(ids.len()));
+            let answers = self.ask(peer, |request| Request::Envelopes { request, ids: asked, budget }, expect)?;
+            let done = self.take_envelopes(peer, answers, ids.len(), sink, report).await?;
+            ids.drain(..done);
         }
         Ok(())
+    }
+
+    /// Takes the answers to a question for `count` envelopes; gives how many it has answered before it put off the rest.
+    pub(super) async fn take_envelopes(
+        &self,
+        peer: PeerId,
+        mut answers: mpsc::Receiver<Answer>,
+        count: usize,
+        sink: &mpsc::Sender<Bytes>,
+        report: &mut SyncReport,
+    ) -> Result<usize, CatalogError> {
+        for _ in 0..count {
+            match self.next(peer, &mut answers).await? {
+                (_, Got::Bytes(envelope)) => {
+                    report.envelopes += 1;
+                    report.envelope_bytes += envelope.len() as u64;
+                    sink.send(envelope).await.map_err(|_| CatalogError::Closed)?;
+                }
+                (_, Got::Missing) => report.gone += 1,
+                (index, Got::Later) => return Ok(count.min(index as usize)),
+                _ => report.unreadable += 1,
+            }
+        }
+        Ok(count)
     }
 
     async fn versions_of(&self, peer: PeerId, module: &ModulePath) -> Result<Vec<Version>, CatalogError> {
@@ -206,7 +149,7 @@ impl Fetcher {
             let page = codec::decode::<VersionsPage, { limits::MAX_VERSIONS_PAGE }>(&bytes)
                 .map_err(|err| self.liar(peer, &format!("a page of versions cannot be read: {err}")))?;
             skip = skip.saturating_add(u32::try_from(page.versions.len()).unwrap_or(u32::MAX));
-            if (page.more && page.versions.is_empty()) || skip as usize > limits::MAX_BUCKET_IDS {
+            if (page.more && page.versions.is_empty()) || skip as usize > limits::MAX_VERSIONS {
                 return Err(self.liar(peer, "its list of versions has no end"));
             }
             all.extend(page.versions.iter().filter_map(|text| Version::parse(text).ok()));
@@ -236,7 +179,7 @@ impl Fetcher {
     }
 
     /// Asks for one piece; `None` if the peer has none.
-    async fn one(
+    pub(super) async fn one(
         &self,
         peer: PeerId,
         question: impl FnOnce(u64) -> Request,
@@ -250,7 +193,7 @@ impl Fetcher {
         }
     }
 
-    fn ask(
+    pub(super) fn ask(
         &self,
         peer: PeerId,
         question: impl FnOnce(u64) -> Request,
@@ -280,44 +223,8 @@ impl Fetcher {
         }
     }
 
-    fn liar(&self, peer: PeerId, reason: &str) -> CatalogError {
+    pub(super) fn liar(&self, peer: PeerId, reason: &str) -> CatalogError {
         self.links.judge.fault(peer, &reason);
         CatalogError::Forged { peer, reason: reason.into() }
-    }
-}
-
-/// Whether a page lists a bucket's ids in ascending order, all after the last one of the page before.
-fn ascends(ids: &[ManifestId], bucket: u8, after: Option<ManifestId>) -> bool {
-    let goes_on = ids.first().zip(after).is_none_or(|(first, after)| *first > after);
-    goes_on && ids.is_sorted_by(|a, b| a < b) && ids.iter().all(|id| digest::bucket(id) == bucket)
-}
-
-async fn blocking<T: Send + 'static>(
-    held: &Arc<dyn Held>,
-    read: impl FnOnce(&dyn Held) -> std::io::Result<T> + Send + 'static,
-) -> Result<T, CatalogError> {
-    let held = Arc::clone(held);
-    let read = tokio::task::spawn_blocking(move || read(held.as_ref())).await;
-    Ok(read.map_err(std::io::Error::other)??)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_that_repeats_turns_back_or_strays_is_refused() {
-        let id = |first, last| {
-            let mut raw = [0; 32];
-            (raw[0], raw[31]) = (first, last);
-            ManifestId::from_bytes(raw)
-        };
-        assert!(ascends(&[], 1, None) && ascends(&[], 1, Some(id(1, 1))));
-        assert!(ascends(&[id(1, 1), id(1, 2)], 1, None));
-        assert!(ascends(&[id(1, 2)], 1, Some(id(1, 1))));
-        assert!(!ascends(&[id(1, 1)], 1, Some(id(1, 1))));
-        assert!(!ascends(&[id(1, 2), id(1, 1)], 1, None));
-        assert!(!ascends(&[id(1, 1), id(1, 1)], 1, None));
-        assert!(!ascends(&[id(2, 1)], 1, None));
     }
 }

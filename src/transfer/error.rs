@@ -70,6 +70,18 @@ pub enum CatalogError {
         /// Who.
         peer: PeerId,
     },
+    /// The peer compares catalogs with enough others.
+    #[error("peer {peer} has no time to compare catalogs now")]
+    Busy {
+        /// Who.
+        peer: PeerId,
+    },
+    /// There is more to find than memory is allowed for.
+    #[error("the catalog of peer {peer} differs too much from this node's to be compared")]
+    TooDifferent {
+        /// Who.
+        peer: PeerId,
+    },
     /// The peer answers what cannot be.
     #[error("peer {peer} gave a false answer: {reason}")]
     Forged {

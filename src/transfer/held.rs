@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -28,11 +29,11 @@ pub trait Held: Send + Sync + 'static {
     /// The medium's.
     fn digests(&self) -> io::Result<Digests>;
 
-    /// The ids of all manifests in a bucket (see [`digest::bucket`]), in ascending order.
+    /// The ids of all manifests, each once, in ascending order. Shared while somebody works with them: 32 bytes each.
     ///
     /// # Errors
     /// The medium's.
-    fn bucket(&self, bucket: u8) -> io::Result<Vec<ManifestId>>;
+    fn manifest_ids(&self) -> io::Result<Arc<[ManifestId]>>;
 
     /// Encoded envelopes, in the order of `ids`, with `budget` as in [`Held::blobs`].
     ///
@@ -126,8 +127,8 @@ impl Held for MemoryHeld {
         Ok(digest::of(self.read().envelopes.keys()))
     }
 
-    fn bucket(&self, bucket: u8) -> io::Result<Vec<ManifestId>> {
-        Ok(self.read().envelopes.keys().filter(|id| digest::bucket(id) == bucket).copied().collect())
+    fn manifest_ids(&self) -> io::Result<Arc<[ManifestId]>> {
+        Ok(self.read().envelopes.keys().copied().collect())
     }
 
     fn envelopes(&self, ids: &[ManifestId], budget: usize) -> io::Result<Vec<Option<Bytes>>> {
@@ -174,11 +175,13 @@ pub fn conformance(held: &dyn Held, blobs: &[Bytes], envelopes: &[(ManifestId, M
 
     let manifests: Vec<ManifestId> = envelopes.iter().map(|(id, ..)| *id).collect();
     assert_eq!(held.digests().expect(read), digest::of(&manifests), "a digest covers exactly what is held");
-    for bucket in 0..=u8::MAX {
-        let mut wanted: Vec<ManifestId> = manifests.iter().filter(|id| digest::bucket(id) == bucket).copied().collect();
-        wanted.sort_unstable();
-        assert_eq!(held.bucket(bucket).expect(read), wanted, "a bucket is sorted and complete");
-    }
+    let mut sorted = manifests.clone();
+    sorted.sort_unstable();
+    let listed = held.manifest_ids().expect(read);
+    assert_eq!(listed[..], sorted, "all manifests, sorted, each once");
+    assert_eq!(held.manifest_ids().expect(read), listed, "whether somebody has the list still");
+    drop(listed);
+    assert_eq!(held.manifest_ids().expect(read)[..], sorted, "or not");
     let bytes: Vec<Option<Bytes>> = envelopes.iter().map(|(.., bytes)| Some(bytes.clone())).collect();
     assert_eq!(held.envelopes(&manifests, usize::MAX).expect(read), bytes);
     assert_eq!(held.envelopes(&[absent], 1).expect(read), [None], "a blob's name is no manifest's");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::domain::blob::MAX_BLOB;
 use crate::domain::manifest::MAX_ENVELOPE;
+use crate::engine::reconcile::limits::{PAGE_SYMBOLS, SYMBOL_BYTES};
 
 // ---- frames ----
 
@@ -15,10 +16,8 @@ pub const MAX_REQUEST: usize = 16 << 10;
 pub const MAX_REPLY: usize = 64;
 /// Bytes of any payload: the longest is an envelope.
 pub const MAX_PAYLOAD: usize = MAX_ENVELOPE;
-/// Manifest ids in one page of a catalog bucket: 64 KiB.
-pub const BUCKET_PAGE: usize = 2048;
-/// Bytes of an encoded page of a bucket.
-pub const MAX_BUCKET_PAGE: usize = BUCKET_PAGE * 32 + 16;
+/// Bytes of an encoded page of symbols: a full one of the longest.
+pub const MAX_SKETCH: usize = 64 + PAGE_SYMBOLS as usize * SYMBOL_BYTES;
 /// Versions in one page of a module's versions.
 pub const VERSIONS_PAGE: usize = 1024;
 /// Bytes of an encoded page of versions (a pseudo-version is about 40 bytes).
@@ -65,10 +64,12 @@ pub const ANSWER: Duration = Duration::from_secs(10);
 /// A question that goes to all peers waits for so long: it stands between a developer and the word that the site does not have a
 /// module, and one machine that is asleep must not make all others wait.
 pub const ASK_ALL: Duration = Duration::from_secs(2);
-/// Ids that a peer may list in one bucket of its catalog: 16 million manifests in all 256.
-pub const MAX_BUCKET_IDS: usize = 65_536;
-/// Buckets asked for at a time during catch-up: 256 differing buckets at 100 ms round trip take 3 s instead of 26 s.
-pub const BUCKETS_AHEAD: usize = 8;
+/// Versions that a peer may list of one module.
+pub const MAX_VERSIONS: usize = 65_536;
+/// How often a comparison is begun anew when the peer is busy or has forgotten it, before it is left to the next one.
+pub const COMPARE_TRIES: u32 = 4;
+/// Wait before a comparison is begun anew; up to twice as long, so that a site does not come back in step.
+pub const COMPARE_RETRY: Duration = Duration::from_millis(500);
 /// Peers whose streams are kept at hand; those of peers that are gone are closed first.
 pub const MAX_LINKS: usize = 512;
 /// Requests that may wait for one stream's writer.
@@ -95,6 +96,21 @@ pub const SERVE_QUEUE: usize = 32;
 pub const SERVE_BUDGET: usize = MAX_BLOB;
 /// Loads from the store at a time, over all streams: more only makes a disk seek.
 pub const SERVE_LOADS: usize = 4;
+/// Comparisons of catalogs that a server remembers. Each costs 32 bytes of memory for each manifest (3.2 MB for
+/// 100,000), the list of ids that they share another 32.
+pub const SKETCHES: usize = 8;
+/// Symbols are computed for so many at a time: it is work for a processor.
+pub const SKETCHES_AT_ONCE: usize = 2;
+/// A comparison that nobody asked about for so long is forgotten, at the latest after twice as long.
+pub const SKETCH_IDLE: Duration = Duration::from_secs(20);
+/// A comparison that is older than this may be forgotten for the sake of another peer's.
+pub const SKETCH_TURN: Duration = Duration::from_secs(2);
+/// Comparisons that one peer may begin at once: to begin one costs 30 ms of a processor for 100,000 manifests.
+pub const SKETCH_BURST: u32 = 8;
+/// Time after which it may begin another one: an honest peer does every few minutes.
+pub const SKETCH_REFILL: Duration = Duration::from_secs(2);
+/// Peers whose allowance is remembered; those who have it all are forgotten first.
+pub const SKETCH_PEERS: usize = 1024;
 /// Bytes gathered before a small write goes out. Yamux cuts writes into 16 KiB frames, Noise into 64 KiB.
 pub const WRITE_BUFFER: usize = 64 << 10;
 /// Bytes handed to the stream under one deadline.

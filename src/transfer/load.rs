@@ -4,11 +4,12 @@ use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use libp2p::PeerId;
 
-use super::digest::Digests;
 use super::held::Held;
 use super::limits;
-use super::wire::{BucketPage, Reply, Request, VersionsPage};
+use super::sketches::Sketches;
+use super::wire::{Reply, Request, VersionsPage};
 use crate::domain::codec;
 use crate::domain::manifest::ManifestId;
 use crate::domain::module::{ModulePath, ModuleVersion, Version};
@@ -24,6 +25,7 @@ pub(super) enum Out {
 
 /// A request of which some has been answered.
 pub(super) struct Loader {
+    peer: PeerId,
     request: Request,
     /// How many of the things asked for are answered.
     at: usize,
@@ -31,13 +33,14 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    pub(super) fn new(request: Request) -> Self {
+    pub(super) fn new(peer: PeerId, request: Request) -> Self {
         let count = match &request {
             Request::Want { ids, .. } | Request::Envelopes { ids, .. } => ids.len(),
+            Request::EnvelopesByKey { keys, .. } => keys.len(),
             Request::Cancel { .. } => 0,
             _ => 1,
         };
-        Self { request, at: 0, count }
+        Self { peer, request, at: 0, count }
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -45,26 +48,37 @@ impl Loader {
     }
 
     /// Loads the next portion where blocking is allowed. Whatever goes wrong becomes an answer that says so.
-    pub(super) async fn load(mut self, held: Arc<dyn Held>) -> (Self, Vec<Out>) {
+    pub(super) async fn load(mut self, held: Arc<dyn Held>, sketches: &Arc<Sketches>) -> (Self, Vec<Out>) {
+        let turn = match self.request {
+            Request::Sketch { .. } => sketches.turn().await,
+            _ => None,
+        };
+        let (sketches, peer) = (Arc::clone(sketches), self.peer);
         let (number, at, count) = (self.request.number(), self.at, self.count);
         let work = tokio::task::spawn_blocking(move || {
-            let outs = self.portion(held.as_ref());
+            let outs = self.portion(held.as_ref(), &sketches);
+            drop(turn);
             (self, outs)
         });
         work.await.unwrap_or_else(|err| {
             tracing::error!(%err, "reading for a peer ended badly");
-            let done = Self { request: Request::Cancel { request: number }, at: count, count };
+            let done = Self { peer, request: Request::Cancel { request: number }, at: count, count };
             (done, failed(number, at, count))
         })
     }
 
-    fn portion(&mut self, held: &dyn Held) -> Vec<Out> {
+    fn portion(&mut self, held: &dyn Held, sketches: &Arc<Sketches>) -> Vec<Out> {
         let number = self.request.number();
         let loaded = match &self.request {
             Request::Want { ids, .. } => held.blobs(&ids[self.at..], limits::SERVE_BUDGET),
             Request::Envelopes { ids, budget, .. } => {
                 held.envelopes(&ids[self.at..], limits::SERVE_BUDGET.min(*budget as usize))
             }
+            Request::EnvelopesByKey { nonce, keys, budget, .. } => {
+                let ids = sketches.ids(self.peer, nonce, &keys[self.at..]);
+                known(held, &ids, limits::SERVE_BUDGET.min(*budget as usize))
+            }
+            Request::Sketch { .. } => sketches.page(self.peer, held, &self.request).map(|piece| vec![piece]),
             request => one(held, request).map(|piece| vec![piece]),
         };
         let loaded = loaded.and_then(|pieces| {
@@ -80,7 +94,7 @@ impl Loader {
         };
         let mut outs: Vec<Out> = (self.at..).zip(pieces).map(|(index, piece)| out(number, index, piece)).collect();
         self.at += outs.len();
-        if matches!(self.request, Request::Envelopes { .. }) && !self.is_done() {
+        if matches!(self.request, Request::Envelopes { .. } | Request::EnvelopesByKey { .. }) && !self.is_done() {
             outs.push(Out::Bare(Reply::Later { request: number, index: short(self.at) }));
             self.at = self.count;
         }
@@ -91,8 +105,6 @@ impl Loader {
 /// The answer to a question with one.
 fn one(held: &dyn Held, request: &Request) -> io::Result<Option<Bytes>> {
     match request {
-        Request::Digests { .. } => Ok(Some(words(&held.digests()?))),
-        Request::Bucket { bucket, after, .. } => Ok(Some(bucket_page(held.bucket(*bucket)?, *after))),
         Request::Lookup { path, version, .. } => {
             // What is no module version is held by nobody.
             let module = ModulePath::parse(path).and_then(|path| Ok((path, Version::parse(version)?)));
@@ -103,20 +115,16 @@ fn one(held: &dyn Held, request: &Request) -> io::Result<Option<Bytes>> {
             Ok(Some(versions_page(&versions, *skip as usize)))
         }
         Request::Sumdb { database, .. } => held.sumdb_state(database),
-        Request::Want { .. } | Request::Envelopes { .. } | Request::Cancel { .. } => Ok(None),
+        _ => Ok(None),
     }
 }
 
-fn words(digests: &Digests) -> Bytes {
-    digests.iter().flat_map(|digest| digest.to_le_bytes()).collect()
-}
-
-fn bucket_page(mut ids: Vec<ManifestId>, after: Option<ManifestId>) -> Bytes {
-    let from = after.map_or(0, |after| ids.partition_point(|id| *id <= after));
-    ids.drain(..from);
-    let more = ids.len() > limits::BUCKET_PAGE;
-    ids.truncate(limits::BUCKET_PAGE);
-    codec::encode(&BucketPage { ids, more }).into()
+/// The envelopes of those manifests that are known; a gap stays a gap.
+fn known(held: &dyn Held, ids: &[Option<ManifestId>], budget: usize) -> io::Result<Vec<Option<Bytes>>> {
+    let there: Vec<ManifestId> = ids.iter().copied().flatten().collect();
+    let mut found = if there.is_empty() { Vec::new() } else { held.envelopes(&there, budget)? }.into_iter();
+    // As many as the budget has let through; the gaps before them do not count.
+    Ok(ids.iter().map_while(|id| id.map_or(Some(None), |_| found.next())).collect())
 }
 
 /// As many versions as fit, by count and by bytes.
@@ -156,6 +164,7 @@ fn short(index: usize) -> u32 {
 mod tests {
     use super::*;
     use crate::domain::blob::BlobId;
+    use crate::domain::digest::Digests;
     use crate::transfer::held::MemoryHeld;
 
     struct Broken;
@@ -171,7 +180,7 @@ mod tests {
         fn digests(&self) -> io::Result<Digests> {
             Err(io::Error::other("disk"))
         }
-        fn bucket(&self, _: u8) -> io::Result<Vec<ManifestId>> {
+        fn manifest_ids(&self) -> io::Result<Arc<[ManifestId]>> {
             Err(io::Error::other("disk"))
         }
         fn envelopes(&self, _: &[ManifestId], _: usize) -> io::Result<Vec<Option<Bytes>>> {
@@ -185,16 +194,23 @@ mod tests {
         }
     }
 
+    fn loader(request: Request) -> Loader {
+        Loader::new(PeerId::random(), request)
+    }
+
     #[tokio::test]
     async fn a_store_that_fails_or_answers_nonsense_is_a_failure_and_never_a_miss() {
         for count in 1..=3 {
             let ids = vec![BlobId::of(b"x"); count];
-            let (loader, outs) = Loader::new(Request::Want { request: 1, ids }).load(Arc::new(Broken)).await;
+            let (loader, outs) =
+                loader(Request::Want { request: 1, ids }).load(Arc::new(Broken), &Arc::default()).await;
             assert!(loader.is_done());
             assert_eq!(outs.len(), count);
             assert!(outs.iter().all(|out| matches!(out, Out::Bare(Reply::Failed { request: 1, .. }))), "{outs:?}");
         }
-        let (_, outs) = Loader::new(Request::Digests { request: 1 }).load(Arc::new(Broken)).await;
+        let sketch =
+            Request::Sketch { request: 1, nonce: [0; 16], part: (0, 0), from: 0, count: 0, total: 0, sum: [0; 16] };
+        let (_, outs) = loader(sketch).load(Arc::new(Broken), &Arc::default()).await;
         assert!(matches!(outs[..], [Out::Bare(Reply::Failed { request: 1, index: 0 })]));
     }
 
@@ -203,10 +219,10 @@ mod tests {
         let held = MemoryHeld::new();
         let big = held.insert_blob(Bytes::from(vec![7; limits::SERVE_BUDGET]));
         let held: Arc<dyn Held> = Arc::new(held);
-        let mut loader = Loader::new(Request::Want { request: 1, ids: vec![big; limits::MAX_IDS] });
+        let mut loader = loader(Request::Want { request: 1, ids: vec![big; limits::MAX_IDS] });
         let mut portions = 0;
         while !loader.is_done() {
-            let (back, outs) = loader.load(Arc::clone(&held)).await;
+            let (back, outs) = loader.load(Arc::clone(&held), &Arc::default()).await;
             assert_eq!(outs.len(), 1);
             (loader, portions) = (back, portions + 1);
         }
@@ -215,20 +231,6 @@ mod tests {
 
     #[test]
     fn pages_hold_everything_once_in_order() {
-        let mut ids: Vec<ManifestId> = (0..5000_u32).map(|n| BlobId::of(&n.to_le_bytes())).collect();
-        ids.sort_unstable();
-        let (mut seen, mut after) = (Vec::new(), None);
-        loop {
-            let page = bucket_page(ids.clone(), after);
-            let page: BucketPage = codec::decode::<_, { limits::MAX_BUCKET_PAGE }>(&page).unwrap();
-            after = page.ids.last().copied();
-            seen.extend(page.ids);
-            if !page.more {
-                break;
-            }
-        }
-        assert_eq!(seen, ids);
-
         let long = |n: usize| Version::parse(&format!("v0.0.{n}-{}", "x".repeat(400))).unwrap();
         let versions: Vec<Version> = (0..2000).map(long).collect();
         let mut seen = Vec::new();

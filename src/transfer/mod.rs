@@ -19,6 +19,7 @@
 
 mod accept;
 mod catalog;
+mod compare;
 pub use crate::domain::digest;
 mod error;
 mod fetch;
@@ -32,6 +33,7 @@ mod open;
 mod pending;
 pub mod plan;
 mod serve;
+mod sketches;
 mod traffic;
 pub mod wire;
 

@@ -11,6 +11,7 @@ use super::limits;
 use super::wire::{FrameError, Reply, Request};
 use crate::domain::blob::BlobId;
 use crate::domain::manifest::{Envelope, ManifestId};
+use crate::engine::reconcile::{Key, Salt};
 use crate::verified::{Forged, VerifiedBlob};
 
 /// What may come back for a question.
@@ -19,6 +20,8 @@ pub(super) enum Expect {
     Blobs(Vec<(BlobId, u32)>),
     /// Envelopes of these manifests, together about so many bytes.
     Envelopes(Vec<ManifestId>, u32),
+    /// Envelopes of manifests with these keys under this salt, together about so many bytes.
+    Keyed(Arc<Salt>, Vec<Key>, u32),
     /// One piece of at most so many bytes.
     One(usize),
 }
@@ -60,15 +63,16 @@ pub(super) struct Question {
 }
 
 /// How to check a payload.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Check {
     Blob(BlobId),
     Envelope(ManifestId),
+    Keyed(Arc<Salt>, Key),
     Nothing,
 }
 
 /// What to do with a payload that is announced.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Payload {
     /// Read it (at most so many bytes) and check it.
     Take(usize, Check),
@@ -98,6 +102,7 @@ impl Expect {
         match self {
             Self::Blobs(ids) => ids.len(),
             Self::Envelopes(ids, _) => ids.len(),
+            Self::Keyed(_, keys, _) => keys.len(),
             Self::One(_) => 1,
         }
     }
@@ -137,14 +142,14 @@ impl Pending {
                 None => Err(FrameError::Protocol("an answer to more than was asked")),
             },
             Expect::Envelopes(ids, budget) => {
-                // The last one may go over the budget by its own length; the one after that may not.
-                let limit = if *budget == 0 { 0 } else { limits::MAX_PAYLOAD };
-                if len as usize > limit {
-                    return Err(FrameError::PayloadTooLong { len, limit });
-                }
-                *budget = budget.saturating_sub(len);
+                let limit = within(budget, len)?;
                 let id = ids.get(at).ok_or(FrameError::Protocol("an answer to more than was asked"))?;
                 Ok(Payload::Take(limit, Check::Envelope(*id)))
+            }
+            Expect::Keyed(salt, keys, budget) => {
+                let limit = within(budget, len)?;
+                let key = keys.get(at).ok_or(FrameError::Protocol("an answer to more than was asked"))?;
+                Ok(Payload::Take(limit, Check::Keyed(Arc::clone(salt), *key)))
             }
             Expect::One(limit) => Ok(Payload::Take(*limit, Check::Nothing)),
         }
@@ -162,7 +167,7 @@ impl Pending {
         };
         match got {
             // A server that always leaves everything out would keep the asker busy for ever.
-            Got::Later if index == 0 || !matches!(entry.expect, Expect::Envelopes(..)) => {
+            Got::Later if index == 0 || !matches!(entry.expect, Expect::Envelopes(..) | Expect::Keyed(..)) => {
                 return Err(FrameError::Protocol("an answer is put off that may not be"));
             }
             Got::Later => entry.left = 0,
@@ -209,6 +214,17 @@ impl Pending {
     }
 }
 
+/// How long an envelope may be, which is taken off the budget. The last one may go over it by its own length; the one after
+/// that may not.
+fn within(budget: &mut u32, len: u32) -> Result<usize, FrameError> {
+    let limit = if *budget == 0 { 0 } else { limits::MAX_PAYLOAD };
+    if len as usize > limit {
+        return Err(FrameError::PayloadTooLong { len, limit });
+    }
+    *budget = budget.saturating_sub(len);
+    Ok(limit)
+}
+
 /// Checks a payload that has come whole.
 pub(super) fn check(bytes: Bytes, check: Check) -> Result<Got, Forged> {
     match check {
@@ -217,6 +233,10 @@ pub(super) fn check(bytes: Bytes, check: Check) -> Result<Got, Forged> {
         Check::Envelope(wanted) => {
             let got = BlobId::of(&Envelope::decode(&bytes)?.manifest);
             if got == wanted { Ok(Got::Bytes(bytes)) } else { Err(Forged::OtherManifest { wanted, got }) }
+        }
+        Check::Keyed(salt, wanted) => {
+            let got = BlobId::of(&Envelope::decode(&bytes)?.manifest);
+            if salt.key(&got) == wanted { Ok(Got::Bytes(bytes)) } else { Err(Forged::OtherKey { got }) }
         }
     }
 }
@@ -238,7 +258,7 @@ mod tests {
     fn ask(expect: Expect) -> (Pending, mpsc::Receiver<Answer>) {
         let (answers, receiver) = mpsc::channel(8);
         let mut pending = Pending::new(PeerId::random());
-        pending.insert(Question { request: Request::Digests { request: 7 }, expect, answers });
+        pending.insert(Question { request: Request::Sumdb { request: 7, database: String::new() }, expect, answers });
         (pending, receiver)
     }
 
@@ -311,6 +331,10 @@ mod tests {
         let envelope = |text: &[u8]| Bytes::from(Envelope { manifest: text.into(), proof: Proof::None }.encode());
         assert!(check(envelope(b"a"), Check::Envelope(BlobId::of(b"a"))).is_ok());
         assert!(matches!(check(envelope(b"b"), Check::Envelope(BlobId::of(b"a"))), Err(Forged::OtherManifest { .. })));
+        let salt = Arc::new(Salt::new(&[1; 16], &[2; 16]));
+        let key = salt.key(&BlobId::of(b"a"));
+        assert!(check(envelope(b"a"), Check::Keyed(Arc::clone(&salt), key)).is_ok());
+        assert!(matches!(check(envelope(b"b"), Check::Keyed(salt, key)), Err(Forged::OtherKey { .. })));
         assert!(matches!(check(Bytes::from("x"), Check::Envelope(BlobId::of(b"a"))), Err(Forged::Envelope(_))));
     }
 }

@@ -26,6 +26,7 @@ use super::error::AlreadyServing;
 use super::held::Held;
 use super::limits;
 use super::load::{Loader, Out};
+use super::sketches::Sketches;
 use super::traffic::{Meter, Traffic};
 use super::wire::{self, FrameError, FrameReader, FrameWriter, Reply, Request, VERSION};
 
@@ -51,6 +52,7 @@ struct Server {
     limits: ServeLimits,
     traffic: Traffic,
     loads: Semaphore,
+    sketches: Arc<Sketches>,
 }
 
 /// Serves `held` to all peers of a swarm until `stop` is cancelled.
@@ -67,7 +69,13 @@ pub fn serve(
     let mut accept = |protocol| control.accept(StreamProtocol::new(protocol)).map_err(|_| AlreadyServing);
     let (bulk, small) = (accept(wire::BLOBS)?, accept(wire::CATALOG)?);
     let streams = StreamLimits { per_peer: limits.streams_per_peer, all: limits.streams };
-    let server = Arc::new(Server { held, limits, traffic, loads: Semaphore::new(limits::SERVE_LOADS) });
+    let server = Arc::new(Server {
+        held,
+        limits,
+        traffic,
+        loads: Semaphore::new(limits::SERVE_LOADS),
+        sketches: Arc::default(),
+    });
     let session = move |peer, stream| session(Arc::clone(&server), peer, stream);
     Ok(tokio::spawn(accept_all(futures::stream::select(bulk, small), streams, stop, session)))
 }
@@ -80,7 +88,7 @@ async fn session(server: Arc<Server>, peer: PeerId, stream: Stream) {
     let meter = server.traffic.meter(peer);
     let end = tokio::try_join!(
         read(FrameReader::new(reader), questions, &live),
-        load(&server, queue, answers, &live),
+        load(&server, peer, queue, answers, &live),
         write(FrameWriter::new(writer, server.limits.write), out, &meter),
     );
     if let Err(err) = end {
@@ -126,17 +134,18 @@ async fn read(
 
 async fn load(
     server: &Server,
+    peer: PeerId,
     mut queue: mpsc::Receiver<Request>,
     answers: mpsc::Sender<Vec<Out>>,
     live: &Live,
 ) -> Result<(), FrameError> {
     while let Some(request) = queue.recv().await {
         let number = request.number();
-        let mut loader = Loader::new(request);
+        let mut loader = Loader::new(peer, request);
         while !loader.is_done() && !live.is_cancelled(number) {
             let Ok(turn) = server.loads.acquire().await else { return Ok(()) };
             let held = Arc::clone(&server.held);
-            let (back, outs) = loader.load(held).await;
+            let (back, outs) = loader.load(held, &server.sketches).await;
             drop(turn);
             loader = back;
             if answers.send(outs).await.is_err() {

@@ -44,19 +44,35 @@ pub enum Request {
         /// The question's number.
         request: u64,
     },
-    /// The digests of the catalog: one piece, 256 integers of 8 bytes, little endian.
-    Digests {
+    /// Coded symbols of the catalog: one piece, an encoded [`SketchPage`]; missing if the comparison is not known (any more). The
+    /// one for symbol 0 of all keys begins a comparison.
+    Sketch {
         /// The question's number.
         request: u64,
+        /// Names the comparison, and is the asking side's share in its salt.
+        nonce: [u8; 16],
+        /// Bits of the keys that name the part, and their value.
+        part: (u8, u16),
+        /// The first symbol.
+        from: u32,
+        /// How many at most; zero leaves it to the server.
+        count: u32,
+        /// How many manifests the asking side has.
+        total: u64,
+        /// The [`sum`](crate::domain::digest::sum) of the asking side's catalog: with the same one there is nothing to find.
+        sum: [u8; 16],
     },
-    /// Manifest ids of a bucket: one piece, an encoded [`BucketPage`].
-    Bucket {
+    /// Envelopes of manifests that a comparison has found, at most [`limits::MAX_IDS`]; about `budget` bytes of them, the rest
+    /// is [`Reply::Later`].
+    EnvelopesByKey {
         /// The question's number.
         request: u64,
-        /// Which bucket.
-        bucket: u8,
-        /// Only ids after this one.
-        after: Option<ManifestId>,
+        /// The comparison.
+        nonce: [u8; 16],
+        /// The short keys, little endian; answer `index` is for `keys[index]`.
+        keys: Vec<[u8; 8]>,
+        /// Bytes after which the server stops.
+        budget: u32,
     },
     /// Envelopes, at most [`limits::MAX_IDS`]; about `budget` bytes of them, the rest is [`Reply::Later`].
     Envelopes {
@@ -135,13 +151,22 @@ pub enum Reply {
     },
 }
 
-/// A page of a catalog bucket.
+/// Symbols of a catalog, or why there are none.
 #[derive(Clone, PartialEq, Eq, Debug, Encode, Decode)]
-pub struct BucketPage {
-    /// Ids in ascending order, at most [`limits::BUCKET_PAGE`].
-    pub ids: Vec<ManifestId>,
-    /// Whether there are more after the last one.
-    pub more: bool,
+pub enum SketchPage {
+    /// Both catalogs have the same sum.
+    Same,
+    /// The server compares enough catalogs as it is: try again later.
+    Busy,
+    /// The symbols that were asked for, or fewer.
+    Symbols {
+        /// The server's share in the salt.
+        salt: [u8; 16],
+        /// How many keys the part has.
+        total: u64,
+        /// As [`pack`](crate::engine::reconcile::pack) writes them, at most [`limits::MAX_SKETCH`] bytes.
+        symbols: Vec<u8>,
+    },
 }
 
 /// A page of a module's versions.
@@ -160,8 +185,8 @@ impl Request {
         match self {
             Self::Want { request, .. }
             | Self::Cancel { request }
-            | Self::Digests { request }
-            | Self::Bucket { request, .. }
+            | Self::Sketch { request, .. }
+            | Self::EnvelopesByKey { request, .. }
             | Self::Envelopes { request, .. }
             | Self::Lookup { request, .. }
             | Self::Versions { request, .. }
@@ -175,7 +200,8 @@ impl Request {
             Self::Lookup { path, version, .. } => path.len() <= limits::MAX_NAME && version.len() <= limits::MAX_NAME,
             Self::Versions { path, .. } => path.len() <= limits::MAX_NAME,
             Self::Sumdb { database, .. } => database.len() <= limits::MAX_NAME,
-            Self::Cancel { .. } | Self::Digests { .. } | Self::Bucket { .. } => true,
+            Self::EnvelopesByKey { keys, .. } => !keys.is_empty() && keys.len() <= limits::MAX_IDS,
+            Self::Cancel { .. } | Self::Sketch { .. } => true,
         }
     }
 }

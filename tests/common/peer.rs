@@ -171,8 +171,8 @@ impl Held for Offers {
         self.memory.digests()
     }
 
-    fn bucket(&self, bucket: u8) -> io::Result<Vec<ManifestId>> {
-        self.memory.bucket(bucket)
+    fn manifest_ids(&self) -> io::Result<Arc<[ManifestId]>> {
+        self.memory.manifest_ids()
     }
 
     fn envelopes(&self, ids: &[ManifestId], budget: usize) -> io::Result<Vec<Option<Bytes>>> {

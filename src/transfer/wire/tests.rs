@@ -25,7 +25,8 @@ fn want(count: usize) -> Request {
 #[test]
 fn what_is_written_is_read_and_a_close_between_frames_is_an_end() {
     let mut out = Vec::new();
-    let requests = [want(limits::MAX_IDS), Request::Cancel { request: 3 }, Request::Digests { request: 4 }];
+    let requests =
+        [want(limits::MAX_IDS), Request::Cancel { request: 3 }, Request::Sumdb { request: 4, database: "d".into() }];
     block(async {
         let mut writer = FrameWriter::new(&mut out, limits::WRITE);
         for request in &requests {
@@ -120,6 +121,8 @@ fn a_request_for_nothing_or_for_too_much_is_refused() {
         want(0),
         want(limits::MAX_IDS + 1),
         Request::Envelopes { request: 1, ids: vec![], budget: 1 },
+        Request::EnvelopesByKey { request: 1, nonce: [0; 16], keys: vec![], budget: 1 },
+        Request::EnvelopesByKey { request: 1, nonce: [0; 16], keys: vec![[0; 8]; limits::MAX_IDS + 1], budget: 1 },
         Request::Lookup { request: 1, path: long.clone(), version: "v1.0.0".into() },
         Request::Versions { request: 1, path: long, skip: 0 },
     ];
