@@ -26,8 +26,9 @@ use crate::mirror::{FromPeers, FromSeeds, FromUpstream, Intake, Mirror, MirrorOp
 use crate::proxy::Proxy;
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::sumdb::ClientError;
-use crate::swarm::{self, SwarmConfig, SwarmError, SwarmHandle};
-use crate::sync::{self, Replicas, Sync};
+use crate::swarm::limits::BEACON_PORT;
+use crate::swarm::{self, BeaconConfig, SwarmConfig, SwarmError, SwarmHandle};
+use crate::sync::{self, Members, Replicas, Sync};
 use crate::transfer::{self, AlreadyServing, Fetcher, ServeLimits, Traffic};
 use crate::upstream::{BadProxyList, ProxyList, ProxyUrl, Upstream, UpstreamError, UpstreamOptions};
 use node::RunningNode;
@@ -195,15 +196,20 @@ impl Daemon {
         let peer_id = identity.public().to_peer_id();
         let mut parts: JoinSet<Part> = JoinSet::new();
 
-        let swarm_config = SwarmConfig { identity, listen, peers, mdns: config.mdns };
+        let beacon = config.mdns.then(|| BeaconConfig { port: BEACON_PORT, site: [0; 8], loopback_only: false });
+        let remember = Some(config.data.join(files::PEERS));
+        let swarm_config = SwarmConfig { identity, listen, peers, mdns: config.mdns, beacon, remember };
         let (swarm, swarm_news, swarm_task) = swarm::start(swarm_config, stop.clone()).await?;
         parts.spawn(async move { ("swarm", swarm_task.await.map_err(|why| why.to_string())) });
         let held = Arc::new(sync::StoreHeld::new(store.clone()));
         let traffic = Traffic::new();
         let fetcher = Fetcher::new(swarm.stream_control(), swarm.connected(), swarm.bans(), traffic.clone());
         let limits = ServeLimits::default();
-        let serving = transfer::serve(swarm.stream_control(), held.clone(), limits, traffic, stop.clone())?;
+        let serving = transfer::serve(swarm.stream_control(), held.clone(), limits, traffic.clone(), stop.clone())?;
         parts.spawn(async move { ("transfer", serving.await.map_err(|why| why.to_string())) });
+
+        let members = Members::new(swarm.clone(), traffic).run(stop.clone())?;
+        parts.spawn(async move { ("members", members.await.map_err(|why| why.to_string())) });
 
         let (bell, news) = mpsc::channel(NEWS);
         if !specs.is_empty() {
