@@ -28,8 +28,9 @@ use crate::proxy::Proxy;
 use crate::spread::{self, Spread};
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::sumdb::ClientError;
-use crate::swarm::{self, SwarmConfig, SwarmError, SwarmHandle};
-use crate::sync::{self, Replicas, Sync};
+use crate::swarm::limits::BEACON_PORT;
+use crate::swarm::{self, BeaconConfig, SwarmConfig, SwarmError, SwarmHandle};
+use crate::sync::{self, Members, Replicas, Sync};
 use crate::transfer::{self, AlreadyServing, Fetcher, ServeLimits, Traffic};
 use crate::upstream::{BadProxyList, ProxyList, ProxyUrl, Upstream, UpstreamError, UpstreamOptions};
 use node::RunningNode;
@@ -197,7 +198,9 @@ impl Daemon {
         let peer_id = identity.public().to_peer_id();
         let mut parts: JoinSet<Part> = JoinSet::new();
 
-        let swarm_config = SwarmConfig { identity, listen, peers, mdns: config.mdns };
+        let beacon = config.mdns.then(|| BeaconConfig { port: BEACON_PORT, site: [0; 8], loopback_only: false });
+        let remember = Some(config.data.join(files::PEERS));
+        let swarm_config = SwarmConfig { identity, listen, peers, mdns: config.mdns, beacon, remember };
         let (swarm, swarm_news, swarm_task) = swarm::start(swarm_config, stop.clone()).await?;
         parts.spawn(async move { ("swarm", swarm_task.await.map_err(|why| why.to_string())) });
         let held = Arc::new(sync::StoreHeld::new(store.clone()));
@@ -208,6 +211,8 @@ impl Daemon {
         parts.spawn(async move { ("transfer", serving.await.map_err(|why| why.to_string())) });
 
         let spread = start_spreading(&swarm, &fetcher, traffic.clone(), held.clone(), &mut parts, stop.clone())?;
+        let members = Members::new(swarm.clone(), traffic.clone()).run(stop.clone())?;
+        parts.spawn(async move { ("members", members.await.map_err(|why| why.to_string())) });
 
         let (bell, news) = mpsc::channel(NEWS);
         if !specs.is_empty() {
