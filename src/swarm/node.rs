@@ -10,17 +10,21 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use libp2p::core::ConnectedPoint;
 use libp2p::core::transport::ListenerId;
-use libp2p::gossipsub::{self, IdentTopic, MessageAcceptance, PublishError};
+use libp2p::gossipsub::{self, MessageAcceptance, PublishError};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, ListenError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, TransportError, identify, mdns, ping};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::behaviour::{Behaviour, BehaviourEvent, PROTOCOL, TOPIC};
+use super::behaviour::{Behaviour, BehaviourEvent, PROTOCOL, topic};
 use super::dial::{Dial, Dialler, Goal, Miss};
+use super::member::refusal_in;
+use super::membership::{Current, Membership};
 use super::peers::{PeerStatus, Peers, Via};
+use super::refusals::{Refusals, Why};
 use super::{AnnouncementId, Command, SwarmError, SwarmNews, Verdict, Views, limits, resolve};
 
 type Event = SwarmEvent<BehaviourEvent>;
@@ -30,6 +34,7 @@ pub(super) struct Inputs {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) bans: mpsc::Receiver<PeerId>,
     pub(super) stop: CancellationToken,
+    pub(super) membership: Arc<Membership>,
 }
 
 enum Input {
@@ -37,6 +42,8 @@ enum Input {
     Ban(PeerId),
     Resolved(Dial, io::Result<Vec<Multiaddr>>),
     DialDue,
+    /// Perhaps somebody is a member no more.
+    Members,
     Event(Event),
 }
 
@@ -49,6 +56,9 @@ pub(super) struct Node {
     attempts: HashMap<ConnectionId, Goal>,
     lookups: JoinSet<(Dial, io::Result<Vec<Multiaddr>>)>,
     peers: Peers,
+    orders: watch::Receiver<Arc<Current>>,
+    members_look: Interval,
+    refusals: Refusals,
     news: mpsc::Sender<SwarmNews>,
     dropped: Arc<AtomicU64>,
     status: watch::Sender<Arc<[PeerStatus]>>,
@@ -67,9 +77,16 @@ impl Node {
         let (status, peers_view) = watch::channel(Arc::default());
         let (connected, connected_view) = watch::channel(Arc::default());
         let (listening, listening_view) = watch::channel(Arc::default());
-        let views = Views { peers: peers_view, connected: connected_view, listening: listening_view };
+        let (refusals, refusals_view) = Refusals::new();
+        let views =
+            Views { peers: peers_view, connected: connected_view, listening: listening_view, refusals: refusals_view };
+        let mut members_look = tokio::time::interval(limits::MEMBERS_LOOK);
+        members_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let node = Self {
             swarm,
+            orders: inputs.membership.order_changes(),
+            members_look,
+            refusals,
             inputs,
             dialler,
             attempts: HashMap::new(),
@@ -132,6 +149,7 @@ impl Node {
     async fn select(&mut self) -> Option<Input> {
         let due = self.dialler.wake().map(tokio::time::Instant::from_std);
         let at = due.unwrap_or_else(tokio::time::Instant::now);
+        let closed = self.inputs.membership.site().is_some();
         loop {
             tokio::select! {
                 () = self.inputs.stop.cancelled() => return None,
@@ -142,6 +160,8 @@ impl Node {
                     Err(err) => tracing::error!(%err, "a name lookup was aborted"),
                 },
                 () = tokio::time::sleep_until(at), if due.is_some() => return Some(Input::DialDue),
+                Ok(()) = self.orders.changed(), if closed => return Some(Input::Members),
+                _ = self.members_look.tick(), if closed => return Some(Input::Members),
                 event = self.swarm.select_next_some() => return Some(Input::Event(event)),
             }
         }
@@ -158,12 +178,13 @@ impl Node {
                 self.dialler.failed(dial.goal, Miss::Unreachable, Instant::now(), jitter());
             }
             Input::DialDue => self.start_dials(),
+            Input::Members => self.disconnect_strangers(),
             Input::Event(event) => self.on_event(event),
         }
     }
 
     fn announce(&mut self, bytes: Bytes) {
-        match self.swarm.behaviour_mut().gossip.publish(IdentTopic::new(TOPIC), bytes) {
+        match self.swarm.behaviour_mut().gossip.publish(topic(&self.inputs.membership), bytes) {
             // Said already, or nobody to say it to: catch-up tells those who come later.
             Ok(_) | Err(PublishError::Duplicate | PublishError::NoPeersSubscribedToTopic) => {}
             Err(err) => tracing::warn!(%err, "an announcement was not sent"),
@@ -184,6 +205,20 @@ impl Node {
         self.dialler.forget(peer);
         self.swarm.behaviour_mut().gossip.blacklist_peer(&peer);
         self.swarm.behaviour_mut().blocked.block_peer(peer);
+    }
+
+    /// Their connections carry nothing any more; now they are closed.
+    fn disconnect_strangers(&mut self) {
+        for (peer, why) in self.inputs.membership.sweep() {
+            let address = self.peers.address(&peer).unwrap_or_else(Multiaddr::empty);
+            self.refuse(peer, address, why);
+            // An error means that it is disconnected already.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+    }
+
+    fn refuse(&mut self, peer: PeerId, address: Multiaddr, why: Why) {
+        self.refusals.note(peer, address, why, Instant::now());
     }
 
     fn start_dials(&mut self) {
@@ -232,6 +267,15 @@ impl Node {
                 Miss::Unreachable
             }
             err => {
+                if let DialError::Transport(tried) = err {
+                    for (address, error) in tried {
+                        if let TransportError::Other(error) = error
+                            && let Some((peer, why)) = refusal_in(error)
+                        {
+                            self.refuse(peer, address.clone(), why);
+                        }
+                    }
+                }
                 tracing::debug!(?goal, %err, "a dial led to nothing");
                 Miss::Unreachable
             }
@@ -258,6 +302,10 @@ impl Node {
                 ListenError::LocalPeerId { .. } => {
                     tracing::warn!(address = %send_back_addr, "a node with this node's identity dialled in; give one of the two a data directory of its own");
                 }
+                ListenError::Transport(TransportError::Other(error)) => match refusal_in(&error) {
+                    Some((peer, why)) => self.refuse(peer, send_back_addr, why),
+                    None => tracing::debug!(address = %send_back_addr, %error, "an incoming connection failed"),
+                },
                 error => tracing::debug!(address = %send_back_addr, %error, "an incoming connection failed"),
             },
             SwarmEvent::NewListenAddr { .. } | SwarmEvent::ExpiredListenAddr { .. } => self.on_listening(),
@@ -380,7 +428,7 @@ impl Node {
     }
 
     fn publish_status(&self) {
-        self.status.send_replace(self.peers.status());
+        self.status.send_replace(self.peers.status(|peer| self.inputs.membership.roles(peer)));
     }
 
     fn publish_peers(&self) {

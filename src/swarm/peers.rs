@@ -8,6 +8,7 @@ use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 
 use super::limits;
+use crate::domain::membership::Roles;
 
 /// How a connection came about.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -37,6 +38,8 @@ pub struct PeerStatus {
     pub agent: Option<String>,
     /// The protocols of this project that the peer accepts streams of, as it says; none until it has introduced itself.
     pub protocols: Arc<[String]>,
+    /// What the site lets it do; everything on an open site.
+    pub roles: Roles,
 }
 
 struct Peer {
@@ -107,6 +110,11 @@ impl Peers {
         self.0.contains_key(peer)
     }
 
+    /// An address of a connected peer.
+    pub(super) fn address(&self, peer: &PeerId) -> Option<Multiaddr> {
+        self.0.get(peer)?.connections.first().map(|(_, address, _)| address.clone())
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -115,7 +123,7 @@ impl Peers {
         self.0.keys().copied().collect()
     }
 
-    pub(super) fn status(&self) -> Arc<[PeerStatus]> {
+    pub(super) fn status(&self, roles: impl Fn(&PeerId) -> Roles) -> Arc<[PeerStatus]> {
         let status = |(id, peer): (&PeerId, &Peer)| PeerStatus {
             id: *id,
             addresses: peer.connections.iter().map(|(_, address, _)| address.clone()).collect(),
@@ -124,6 +132,7 @@ impl Peers {
             rtt: peer.rtt,
             agent: peer.agent.clone(),
             protocols: Arc::clone(&peer.protocols),
+            roles: roles(id),
         };
         self.0.iter().map(status).collect()
     }
@@ -140,7 +149,7 @@ mod tests {
         let (one, two) = (ConnectionId::new_unchecked(1), ConnectionId::new_unchecked(2));
         assert!(peers.opened(peer, one, Multiaddr::empty(), Via::Static));
         assert!(!peers.opened(peer, two, Multiaddr::empty(), Via::Incoming));
-        assert_eq!(peers.status()[0].via, Via::Static);
+        assert_eq!(peers.status(|_| Roles::ALL)[0].via, Via::Static);
         assert!(!peers.closed(peer, one));
         assert!(peers.contains(&peer));
         assert!(peers.closed(peer, two));
@@ -157,7 +166,7 @@ mod tests {
         peers.pong(peer, Duration::from_millis(3));
         assert!(!peers.ping_failed(peer));
         assert!(peers.ping_failed(peer));
-        assert_eq!(peers.status()[0].rtt, Some(Duration::from_millis(3)));
+        assert_eq!(peers.status(|_| Roles::ALL)[0].rtt, Some(Duration::from_millis(3)));
     }
 
     #[test]
@@ -169,7 +178,7 @@ mod tests {
         let long = format!("/modswarm/{}", "x".repeat(1000));
         let names = ["/other/1", long.as_str()].into_iter().chain(many.iter().map(String::as_str));
         peers.identified(peer, &format!("\x1b[2Jevil{}", "x".repeat(1000)), names);
-        let status = &peers.status()[0];
+        let status = &peers.status(|_| Roles::ALL)[0];
         let agent = status.agent.clone().unwrap();
         assert!(agent.starts_with("[2Jevilx") && agent.len() == limits::MAX_AGENT);
         assert_eq!(*status.protocols, many[..limits::MAX_PROTOCOLS]);

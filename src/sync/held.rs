@@ -1,27 +1,41 @@
 //! The store as what a node serves its peers from: nothing in here can fetch.
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::domain::blob::BlobId;
-use crate::domain::manifest::ManifestId;
+use crate::domain::manifest::{Envelope, Manifest, ManifestId};
 use crate::domain::module::{ModulePath, ModuleVersion, Version};
+use crate::mirror::Blocks;
 use crate::mirror::databases::state_fact;
 use crate::store::{Location, Store};
+use crate::swarm::Membership;
 use crate::transfer::Held;
 use crate::transfer::digest::Digests;
 
 /// [`Held`] over the store.
 pub struct StoreHeld {
     store: Store,
+    blocks: Blocks,
+    membership: Arc<Membership>,
 }
 
 impl StoreHeld {
-    /// Serves from `store`.
+    /// Serves from `store`, but for what is blocked, and the orders that `membership` follows.
     #[must_use]
-    pub fn new(store: Store) -> Self {
-        Self { store }
+    pub fn new(store: Store, blocks: Blocks, membership: Arc<Membership>) -> Self {
+        Self { store, blocks, membership }
+    }
+
+    /// Whether an envelope may be passed on.
+    fn passes(&self, envelope: &Bytes) -> bool {
+        if self.blocks.now().is_empty() {
+            return true;
+        }
+        let manifest = Envelope::decode(envelope).ok().and_then(|envelope| Manifest::decode(&envelope.manifest).ok());
+        manifest.is_some_and(|manifest| !self.blocks.has(&manifest.module))
     }
 }
 
@@ -50,6 +64,7 @@ impl Held for StoreHeld {
                 break;
             }
             let envelope = self.store.manifest_by_id(id).map_err(io::Error::other)?;
+            let envelope = envelope.filter(|envelope| self.passes(envelope));
             taken += envelope.as_ref().map_or(0, Bytes::len);
             found.push(envelope);
         }
@@ -57,17 +72,26 @@ impl Held for StoreHeld {
     }
 
     fn lookup(&self, module: &ModuleVersion) -> io::Result<Option<Bytes>> {
+        if self.blocks.has(module) {
+            return Ok(None);
+        }
         Ok(self.store.manifest(module).map_err(io::Error::other)?.map(|held| held.envelope))
     }
 
     fn versions(&self, module: &ModulePath) -> io::Result<Vec<Version>> {
         let versions = self.store.versions(module).map_err(io::Error::other)?;
-        Ok(versions.into_iter().map(|held| held.version).collect())
+        let versions = versions.into_iter().map(|held| held.version);
+        Ok(versions.filter(|version| !self.blocks.has_version(module, version)).collect())
     }
 
     fn sumdb_state(&self, database: &str) -> io::Result<Option<Bytes>> {
         let fact = self.store.fact(&state_fact(database)).map_err(io::Error::other)?;
         Ok(fact.map(|fact| fact.value))
+    }
+
+    fn orders(&self, newer_than: u64) -> io::Result<Option<Bytes>> {
+        let current = self.membership.orders();
+        Ok((current.orders.serial > newer_than).then(|| current.signed.clone()))
     }
 }
 

@@ -103,6 +103,7 @@ fn one(held: &dyn Held, request: &Request) -> io::Result<Option<Bytes>> {
             Ok(Some(versions_page(&versions, *skip as usize)))
         }
         Request::Sumdb { database, .. } => held.sumdb_state(database),
+        Request::Orders { newer_than, .. } => held.orders(*newer_than),
         Request::Want { .. } | Request::Envelopes { .. } | Request::Cancel { .. } => Ok(None),
     }
 }

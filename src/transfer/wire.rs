@@ -93,6 +93,13 @@ pub enum Request {
         /// Name of the database and hash of its key.
         database: String,
     },
+    /// The orders of the site, as its key has signed them, if they are newer than those: one piece, or missing.
+    Orders {
+        /// The question's number.
+        request: u64,
+        /// The serial of those that are known.
+        newer_than: u64,
+    },
 }
 
 /// What a server sends.
@@ -165,7 +172,8 @@ impl Request {
             | Self::Envelopes { request, .. }
             | Self::Lookup { request, .. }
             | Self::Versions { request, .. }
-            | Self::Sumdb { request, .. } => *request,
+            | Self::Sumdb { request, .. }
+            | Self::Orders { request, .. } => *request,
         }
     }
 
@@ -175,7 +183,7 @@ impl Request {
             Self::Lookup { path, version, .. } => path.len() <= limits::MAX_NAME && version.len() <= limits::MAX_NAME,
             Self::Versions { path, .. } => path.len() <= limits::MAX_NAME,
             Self::Sumdb { database, .. } => database.len() <= limits::MAX_NAME,
-            Self::Cancel { .. } | Self::Digests { .. } | Self::Bucket { .. } => true,
+            Self::Cancel { .. } | Self::Digests { .. } | Self::Bucket { .. } | Self::Orders { .. } => true,
         }
     }
 }
