@@ -18,6 +18,15 @@ pub const STATUS_PATH: &str = "/-/status";
 pub const SEED_PATH: &str = "/-/seed";
 /// `POST` a line with a [`PublishRequest`] and behind its newline the zip, answered by [`PublishAnswer`].
 pub const PUBLISH_PATH: &str = "/-/publish";
+/// `GET`: the signed orders of the site as bytes, 404 while there are none. `POST` newer ones, answered by their serial
+/// as JSON.
+pub const ORDERS_PATH: &str = "/-/orders";
+/// The certificate of this machine in its site, a line of text, inside the data directory.
+pub const CERTIFICATE_FILE: &str = "member.cert";
+/// The ticket that `modswarm site enrol --ticket` leaves inside the data directory, mode 0600.
+pub const TICKET_FILE: &str = "site.ticket";
+/// The newest orders of the site inside the data directory, as they are signed.
+pub const ORDERS_FILE: &str = "site.orders";
 /// The most bytes of the line before a published zip: a `.info` and a signed note, both of 64 KiB at most and escaped
 /// as JSON strings.
 pub const MAX_PUBLISH_LINE: usize = 1 << 20;
@@ -68,8 +77,38 @@ pub struct Status {
     pub fetching: usize,
     /// Checksum databases whose proofs this node demands and serves; none: it takes what is not proven.
     pub sumdb: Vec<SumdbLine>,
+    /// The closed site that the node is a member of; none on an open one.
+    #[serde(default)]
+    pub site: Option<SiteLine>,
     /// The module prefixes that have publishers of their own in this site.
     pub publishers: Vec<String>,
+}
+
+/// How a closed site stands, as a node of it knows.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SiteLine {
+    /// The name in the site's key.
+    pub name: String,
+    /// The site's key.
+    pub key: String,
+    /// Until when this node's certificate counts, in seconds since 1970.
+    pub member_until: u64,
+    /// What it lets this node do: `member`, `seed`, `gateway`.
+    pub roles: String,
+    /// The ticket that it was made with; none if the site's key has signed it.
+    pub ticket: Option<String>,
+    /// The tickets of the nodes that are connected, and this one's.
+    pub tickets: Vec<String>,
+    /// The serial of the site's orders; 0 while there are none.
+    pub serial: u64,
+    /// Peer ids that are revoked.
+    pub revoked_peers: Vec<String>,
+    /// Tickets that are revoked.
+    pub revoked_tickets: Vec<String>,
+    /// Module versions that are blocked, `module@version`.
+    pub blocked: Vec<String>,
+    /// Whether this node itself is revoked.
+    pub revoked: bool,
 }
 
 /// How a checksum database stands at this node.

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use super::limits;
 use super::wire::{self, Answer, NoAnswer, Question, Reply};
 use crate::domain::blob::BlobId;
+use crate::domain::membership::Roles;
 use crate::domain::module::ModulePath;
 use crate::swarm::{PeerStatus, SwarmHandle};
 use crate::transfer::limits as transfer;
@@ -120,7 +121,9 @@ impl Asker {
     }
 
     fn may_ask(&self, peer: &PeerStatus) -> bool {
-        peer.protocols.iter().any(|name| name == wire::SEED) && !self.inner.judge.is_banned(&peer.id)
+        peer.roles.contains(Roles::SEED)
+            && peer.protocols.iter().any(|name| name == wire::SEED)
+            && !self.inner.judge.is_banned(&peer.id)
     }
 
     /// Asks one seed. What comes is not checked but for its form.

@@ -164,6 +164,7 @@ mod tests {
             store,
             fetching: 0,
             publishers: Vec::new(),
+            site: None,
             sumdb: Vec::new(),
         }
     }

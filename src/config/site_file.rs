@@ -1,12 +1,18 @@
 //! The site file: what all nodes of a site have agreed on, in TOML.
 //!
 //! ```toml
+//! [site]
+//! key = "corp+1a2b3c4d+AX..."
+//! ticket = "modswarm-ticket-..."
+//!
 //! [publishers]
 //! "corp.example/team" = ["corp-team+1a2b3c4d+AX..."]
 //! ```
 //!
 //! | key | meaning |
 //! |---|---|
+//! | `site.key` | verifier key of a closed site, as `modswarm site init` prints it. Without it the site is open: whoever is near and of an open site, too, is let in |
+//! | `site.ticket` | lets a machine that has this file make itself a member (`modswarm site ticket`): with it the file is a secret of the site |
 //! | `publishers` | module prefix, by whole path elements -> verifier keys (`name+hash+key`, as `modswarm site key` prints them). What is under a prefix is taken only with the signature of one of its keys; the longest prefix counts |
 //!
 //! A node reads it when it starts.
@@ -19,8 +25,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{ConfigError, line_at, read_toml};
+use crate::domain::membership::TicketSecret;
 use crate::domain::note::Verifier;
-use crate::domain::site::{Publishers, Site};
+use crate::domain::site::{ClosedSite, Publishers, Site};
 
 /// The site file's name in the data directory, where it is looked for unless told otherwise.
 pub const SITE_FILE: &str = "site.toml";
@@ -39,6 +46,14 @@ pub struct SiteFile {
 struct Raw {
     #[serde(default)]
     publishers: BTreeMap<Spanned<String>, Vec<Spanned<String>>>,
+    site: Option<RawSite>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSite {
+    key: Spanned<String>,
+    ticket: Option<Spanned<String>>,
 }
 
 impl SiteFile {
@@ -83,7 +98,19 @@ impl SiteFile {
             let added = publishers.add(prefix.get_ref(), keys);
             added.map_err(|why| mistake(prefix.span().start, why.to_string()))?;
         }
-        Ok(Self { path, site: Site { publishers } })
+        let closed = raw.site.map(|RawSite { key, ticket }| {
+            let text = key.get_ref();
+            let at = key.span().start;
+            let key = Verifier::parse(text).map_err(|why| mistake(at, format!("{text:?} is not a key: {why}")))?;
+            let ticket = ticket.map(|ticket| {
+                // The ticket is a secret, so it is not shown.
+                TicketSecret::parse(ticket.get_ref(), &key)
+                    .map_err(|why| mistake(ticket.span().start, format!("the ticket is not usable: {why}")))
+            });
+            Ok(ClosedSite { key, ticket: ticket.transpose()? })
+        });
+        let closed = closed.transpose()?;
+        Ok(Self { path, site: Site { publishers, closed } })
     }
 }
 

@@ -78,7 +78,7 @@ fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), DaemonError> {
 }
 
 /// Writes beside and renames, so that no reader and no power cut sees half a file.
-fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DaemonError> {
+pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DaemonError> {
     let beside = path.with_extension("new");
     let _ = fs::remove_file(&beside);
     let mut options = OpenOptions::new();

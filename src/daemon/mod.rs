@@ -1,6 +1,7 @@
 //! The composition root: builds everything in order, stops it in reverse; the first task that fails stops all.
 
 mod files;
+mod member;
 mod node;
 
 use std::io;
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::NodeFile;
 use crate::asking::{self, AskRules, Asker, ServeRules};
 use crate::config::{Config, UpstreamChoice};
+use crate::domain::membership::MemberError;
 use crate::domain::pattern::PrefixPatterns;
 use crate::domain::sumdb::{SpecError, SumdbSpec};
 use crate::engine::spread::Rules;
@@ -33,6 +35,7 @@ use crate::swarm::{self, BeaconConfig, SwarmConfig, SwarmError, SwarmHandle};
 use crate::sync::{self, Members, Replicas, Sync};
 use crate::transfer::{self, AlreadyServing, Fetcher, ServeLimits, Traffic};
 use crate::upstream::{BadProxyList, ProxyList, ProxyUrl, Upstream, UpstreamError, UpstreamOptions};
+use member::Joined;
 use node::RunningNode;
 
 /// Manifests that this node brought in and that wait to be announced. What does not fit is found by the catalog's
@@ -110,6 +113,33 @@ pub enum DaemonError {
     /// Two servers on one swarm: a mistake in this program.
     #[error(transparent)]
     Serving(#[from] AlreadyServing),
+    /// The site is closed, and this machine is not in it.
+    #[error(
+        "this machine (peer id {peer}) is no member of site {site} ({why}): put a ticket (`modswarm site ticket`) into \
+         {} under [site], or run `modswarm site enrol {peer} --ca FILE` on the machine that has the site's key and \
+         `modswarm site enrol --certificate FILE` with what it prints on this one", file.display()
+    )]
+    NoMember {
+        /// This machine.
+        peer: String,
+        /// The site's name.
+        site: String,
+        /// The site file.
+        file: PathBuf,
+        /// What is there instead.
+        why: String,
+    },
+    /// The site's orders in the data directory are damaged.
+    #[error(
+        "{} is damaged ({why}), and without it this node would let in who was revoked: copy it from another node of \
+         the site", path.display()
+    )]
+    Orders {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: MemberError,
+    },
     /// A part ended while the node was to run.
     #[error("the node stops because its {part} ended: {why}")]
     Part {
@@ -191,19 +221,24 @@ impl Daemon {
         let (states, new_states) = mpsc::channel(NEWS);
         let seeds = upstream.as_ref().map(|(upstream, _)| upstream);
         let databases = Databases::open(&specs, &store, seeds, &states).await?;
-        let databases = databases.with_publishers(config.site.site.publishers);
+        let databases = databases.with_publishers(config.site.site.publishers.clone());
         admit(&store, &databases).await?;
         let (http, address) = listen_http(config.http).await?;
         let identity = files::identity(&config.data)?;
         let peer_id = identity.public().to_peer_id();
         let mut parts: JoinSet<Part> = JoinSet::new();
 
-        let beacon = config.mdns.then(|| BeaconConfig { port: BEACON_PORT, site: [0; 8], loopback_only: false });
+        let mut joined = Joined::new(&config.data, &config.site, peer_id)?;
+        joined.check_seed(upstream.is_some());
+        parts.spawn(renewal(joined.renew(stop.clone())));
+        let Joined { membership, orders, blocks, .. } = joined;
+        let site = membership.site().map_or([0; 8], |site| site.tag());
+        let beacon = config.mdns.then(|| BeaconConfig { port: BEACON_PORT, site, loopback_only: false });
         let remember = Some(config.data.join(files::PEERS));
         let swarm_config = SwarmConfig { identity, listen, peers, mdns: config.mdns, beacon, remember };
-        let (swarm, swarm_news, swarm_task) = swarm::start(swarm_config, stop.clone()).await?;
+        let (swarm, swarm_news, swarm_task) = swarm::join(swarm_config, membership.clone(), stop.clone()).await?;
         parts.spawn(async move { ("swarm", swarm_task.await.map_err(|why| why.to_string())) });
-        let held = Arc::new(sync::StoreHeld::new(store.clone()));
+        let held = Arc::new(sync::StoreHeld::new(store.clone(), blocks.clone(), membership));
         let traffic = Traffic::new();
         let fetcher = Fetcher::new(swarm.stream_control(), swarm.connected(), swarm.bans(), traffic.clone());
         let limits = ServeLimits::default();
@@ -222,7 +257,7 @@ impl Daemon {
                 ("checksum databases", Ok(()))
             });
         }
-        let intake = Intake::new(store.clone(), databases, Some(bell));
+        let intake = Intake::new(store.clone(), databases, Some(bell)).with_blocks(blocks);
         let publishing = Publishing::new(intake.clone(), tmp.clone(), config.site.path);
         let upstream_text = upstream.as_ref().map(|(_, text)| text.clone());
         let upstream = upstream.map(|(upstream, _)| FromUpstream::new(upstream, tmp));
@@ -237,8 +272,12 @@ impl Daemon {
             let answering = asking::serve(control, Arc::new(mirror.clone()), rules, stop.clone())?;
             parts.spawn(async move { ("seeding", answering.await.map_err(|why| why.to_string())) });
         }
-        let syncing =
-            Sync { swarm: swarm.clone(), fetcher, held, intake }.run(swarm_news, news, new_states, stop.clone());
+        let syncing = Sync { swarm: swarm.clone(), fetcher, held, intake, orders: orders.clone() }.run(
+            swarm_news,
+            news,
+            new_states,
+            stop.clone(),
+        );
         parts.spawn(async move {
             ("catalog", {
                 syncing.await;
@@ -260,6 +299,7 @@ impl Daemon {
             traffic,
             mirror: mirror.clone(),
             publishing,
+            orders,
             stop: stop.clone(),
         };
         let proxy = Proxy::new(mirror, Arc::new(node), &token, &config.http_prefix);
@@ -343,6 +383,11 @@ fn start_spreading(
     let (spread, running) = spread::start(network, held, Rules::default(), stop)?;
     parts.spawn(async move { ("spreading", running.await.map_err(|why| why.to_string())) });
     Ok(spread)
+}
+
+async fn renewal(renewing: impl Future<Output = ()>) -> Part {
+    renewing.await;
+    ("membership", Ok(()))
 }
 
 async fn replicas(replicas: Replicas, stop: CancellationToken) -> Part {

@@ -1,20 +1,24 @@
 //! The running node as the admin API sees it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use libp2p::PeerId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::member::site_line;
 use crate::admin::{PeerLine, PublishAnswer, PublishRequest, SeedEvent, SeedRequest, Status, StoreLine, TrafficLine};
 use crate::mirror::seed::SeedRun;
 use crate::mirror::source::SourceError;
 use crate::mirror::{Mirror, Publishing, Upload};
-use crate::proxy::admin::{CannotSeed, Node};
+use crate::proxy::admin::{CannotOrder, CannotSeed, Node};
 use crate::store::Store;
 use crate::swarm::SwarmHandle;
+use crate::sync::{OrdersError, SiteOrders};
 use crate::transfer::Traffic;
 
 /// Events of a seed run that wait for a slow reader. Progress that does not fit is dropped, the rest waits.
@@ -32,6 +36,7 @@ pub(super) struct RunningNode {
     pub(super) traffic: Traffic,
     pub(super) mirror: Mirror,
     pub(super) publishing: Publishing,
+    pub(super) orders: Arc<SiteOrders>,
     /// Ends seed runs, which are no part of the node by themselves.
     pub(super) stop: CancellationToken,
 }
@@ -78,6 +83,7 @@ impl RunningNode {
             },
             fetching: self.mirror.fetching(),
             sumdb,
+            site: site_line(self.orders.membership()),
             publishers: trust.publishers().iter().map(|(prefix, _)| prefix.to_owned()).collect(),
         }
     }
@@ -100,5 +106,19 @@ impl Node for RunningNode {
 
     fn publish(&self, request: PublishRequest, zip: Upload) -> BoxFuture<'_, Result<PublishAnswer, SourceError>> {
         Box::pin(self.publishing.publish(request, zip))
+    }
+
+    fn orders(&self) -> Option<Bytes> {
+        let current = self.orders.membership().orders();
+        (current.orders.serial > 0).then(|| current.signed.clone())
+    }
+
+    fn take_orders(&self, signed: Bytes) -> BoxFuture<'_, Result<u64, CannotOrder>> {
+        Box::pin(async move {
+            self.orders.take(signed).await.map_err(|error| match error {
+                OrdersError::Invalid(_) => CannotOrder::Unusable(error.to_string()),
+                OrdersError::Open | OrdersError::Old { .. } => CannotOrder::Conflict(error.to_string()),
+            })
+        })
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::membership::TicketSecret;
 use super::module::{BadModule, ModulePath};
 use super::note::Verifier;
 use super::sumdb::{TOOLCHAIN, is_always_verified};
@@ -15,6 +16,17 @@ use super::sumdb::{TOOLCHAIN, is_always_verified};
 pub struct Site {
     /// Who publishes what.
     pub publishers: Publishers,
+    /// Who belongs to it; whoever is near, if it is open.
+    pub closed: Option<ClosedSite>,
+}
+
+/// A site that only members belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClosedSite {
+    /// The site's key: what members are told by.
+    pub key: Verifier,
+    /// With which a machine makes itself a member.
+    pub ticket: Option<TicketSecret>,
 }
 
 /// The module prefixes of a site, and the keys that sign for each.

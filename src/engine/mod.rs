@@ -7,18 +7,14 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | [`slices`] | which blobs of an item make a slice |
-//! | [`spread`] | many nodes want the same item: who sends which slice of it to whom |
-
-pub mod slices;
-//! | [`neighbours`] | whom to dial, whom to keep, whom to let go |
 //! | [`beacon`] | when to shout on a LAN, and what is heard there |
+//! | [`neighbours`] | whom to dial, whom to keep, whom to let go |
+//! | [`reconcile`] | two nodes find out which manifests only one of them has |
+//! | [`slices`] | which blobs of an item make a slice |
 //! | [`spread`] | many nodes want the same item: who sends which slice of it to whom |
 
 pub mod beacon;
 pub mod neighbours;
-//! | [`reconcile`] | two nodes find out which manifests only one of them has |
-//! | [`spread`] | many nodes want the same item: who sends which slice of it to whom |
-
 pub mod reconcile;
+pub mod slices;
 pub mod spread;

@@ -99,10 +99,15 @@ impl Mirror {
             listed => listed,
         };
         let latest = self.version_of(path, LATEST, reach).await;
+        let latest = latest.and_then(|(version, age)| {
+            let module = ModuleVersion { path: path.clone(), version };
+            self.intake().blocks().check(&module).map(|()| (module.version, age))
+        });
         let highest = listed.map(|told| {
             let (age, text) = told?;
             let all = parse_list(&text).into_iter().map(|version| Known { version, has_zip: true });
-            let all: Vec<Known> = all.collect();
+            let all: Vec<Known> =
+                all.filter(|known| !self.intake().blocks().has_version(path, &known.version)).collect();
             Some((lists::latest(&all)?.clone(), age))
         });
         match (latest, highest) {
@@ -127,6 +132,9 @@ impl Mirror {
 
     /// The envelopes of what was chosen, if all of it is held.
     async fn held_envelopes(&self, chosen: &Chosen) -> Result<Option<Vec<Bytes>>, SourceError> {
+        if chosen.modules.iter().any(|module| self.intake().blocks().has(module)) {
+            return Ok(None);
+        }
         let (modules, level) = (chosen.modules.clone(), chosen.level);
         let held = self
             .inner

@@ -2,6 +2,7 @@
 
 use tokio::sync::mpsc;
 
+use super::blocked::Blocks;
 use super::databases::Databases;
 use super::source::SourceError;
 use crate::domain::manifest::{Envelope, Manifest, ManifestId, Proof};
@@ -15,6 +16,7 @@ pub struct Intake {
     store: Store,
     databases: Databases,
     news: Option<mpsc::Sender<VerifiedManifest>>,
+    blocks: Blocks,
 }
 
 impl Intake {
@@ -22,7 +24,19 @@ impl Intake {
     /// the catalog's reconciliation makes up for it.
     #[must_use]
     pub fn new(store: Store, databases: Databases, news: Option<mpsc::Sender<VerifiedManifest>>) -> Self {
-        Self { store, databases, news }
+        Self { store, databases, news, blocks: Blocks::default() }
+    }
+
+    /// The same, but for what the site's orders block.
+    #[must_use]
+    pub fn with_blocks(self, blocks: Blocks) -> Self {
+        Self { blocks, ..self }
+    }
+
+    /// What the site's orders block.
+    #[must_use]
+    pub fn blocks(&self) -> &Blocks {
+        &self.blocks
     }
 
     /// The checksum databases of this node.
@@ -54,9 +68,11 @@ impl Intake {
     /// Takes a manifest into the catalog, without announcing it: it came from the site.
     ///
     /// # Errors
-    /// [`SourceError::Local`], and [`SourceError::Forged`] when the catalog holds other bytes under the same version.
+    /// [`SourceError::Local`], [`SourceError::Forged`] when the catalog holds other bytes under the same version, and
+    /// [`SourceError::Refused`] when the version is blocked.
     pub async fn accept(&self, manifest: VerifiedManifest) -> Result<Accepted, SourceError> {
         let module = manifest.manifest().module.clone();
+        self.blocks.check(&module)?;
         let id = manifest.id();
         let record = self.databases.record_of(&manifest);
         let accepted = self.store.accept(manifest).await.map_err(|error| local(&error))?;

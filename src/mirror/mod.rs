@@ -11,6 +11,7 @@
 //! * Non-goal: judging what is in a module. What it hashes to is all that counts here.
 
 mod arrivals;
+mod blocked;
 mod check;
 pub mod databases;
 pub mod flight;
@@ -42,6 +43,7 @@ use crate::domain::module::{ModulePath, ModuleVersion};
 use crate::domain::pattern::PrefixPatterns;
 use crate::domain::request::{Query, Request};
 use crate::store::{Held, Store, StoreError};
+pub use blocked::Blocks;
 use flight::Flights;
 pub use from_peers::FromPeers;
 pub use from_seeds::FromSeeds;
@@ -152,6 +154,7 @@ impl Mirror {
     /// # Errors
     /// The gravest of what the sources said; [`SourceError::Miss`] only when all of them said so.
     pub async fn obtain(&self, want: Want) -> Result<(), SourceError> {
+        self.intake().blocks().check(&want.module)?;
         let mirror = self.clone();
         let flight = self.inner.flights.join(want.clone(), || async move { mirror.ask_sources(&want).await });
         landed(flight.await)
@@ -159,6 +162,7 @@ impl Mirror {
 
     /// As [`Mirror::obtain`], but asks nobody for what another call has brought in this moment.
     async fn obtain_unless_held(&self, want: Want) -> Result<(), SourceError> {
+        self.intake().blocks().check(&want.module)?;
         let mirror = self.clone();
         let flight = self.inner.flights.join(want.clone(), || async move {
             let module = want.module.clone();
@@ -210,6 +214,7 @@ impl Mirror {
     }
 
     async fn file(&self, module: ModuleVersion, kind: Kind, reach: Reach) -> Result<Answer, SourceError> {
+        self.intake().blocks().check(&module)?;
         if let Some(answer) = self.stored(&module, kind).await? {
             return Ok(answer);
         }
@@ -303,7 +308,12 @@ impl Mirror {
         Ok(read.await?.map(Bytes::from))
     }
 
+    /// The versions of a module that are known and not blocked.
     async fn known(&self, path: &ModulePath) -> Result<Arc<[Known]>, SourceError> {
+        Ok(self.intake().blocks().without(path, self.all_known(path).await?))
+    }
+
+    async fn all_known(&self, path: &ModulePath) -> Result<Arc<[Known]>, SourceError> {
         let Inner { intake, memory, .. } = &*self.inner;
         let stamp = intake.store().stamp(path);
         if let Some(known) = memory.known.get(path, &stamp) {

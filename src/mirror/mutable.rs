@@ -28,6 +28,7 @@ use super::source::{Source, SourceError};
 use super::{Inner, Mirror, Reach};
 use crate::domain::module::{ModulePath, ModuleVersion, Version};
 use crate::store::Stamp;
+use crate::upstream::Info;
 
 /// How long a miss is believed without asking again. One `go build` probes the same parent paths many times within seconds
 /// (GOPROXY.md, fact 7); a version that is seeded meanwhile is found in the catalog first, so this delays nothing.
@@ -125,13 +126,20 @@ impl Mirror {
         // Whatever is said now, what was said once stays: a list never shrinks. But what cannot be had from here is not listed.
         let lists_more = self.upstream().is_some() && reach == Reach::All && self.may_ask_outside(path).is_ok();
         let before = if lists_more { self.remembered(&list_key(path)).await? } else { None };
-        if known.is_empty() && before.is_none() {
+        let blocks = self.intake().blocks();
+        // Of a module with blocked versions something is known: a miss would send a go command elsewhere for them.
+        if known.is_empty() && before.is_none() && !blocks.any_of(path) {
             told?;
             return Err(unknown(path));
         }
         let age = told.ok().flatten().filter(|_| reach == Reach::All).or_else(|| before.clone()).map(|(age, _)| age);
         let upstream = before.map(|(_, text)| text).unwrap_or_default();
-        let body = self.list_body(path, stamp, &known, upstream);
+        let body = if blocks.any_of(path) {
+            let upstream = blocks.without_lines(path, upstream);
+            lists::list_body(&known, &parse_list(&upstream)).into()
+        } else {
+            self.list_body(path, stamp, &known, upstream)
+        };
         Ok(Answer { kind: Kind::List, body: Body::Bytes(body), age })
     }
 
@@ -162,11 +170,14 @@ impl Mirror {
             }
         };
         match (told, lists::latest(&known)) {
-            (Ok(Some((age, info))), _) => Ok(mutable_info(info, age)),
+            (Ok(Some((age, info))), _) if self.may_give(path, &info).is_ok() => Ok(mutable_info(info, age)),
             (_, Some(version)) => self.info_of(path, version, confirmed, reach).await,
             // What an upstream said when this node had one is better than nothing.
             (told, None) => match self.said_outside(path, &query_key(path, LATEST)).await? {
-                Some((age, info)) => Ok(mutable_info(info, age)),
+                Some((age, info)) => self.may_give(path, &info).map(|()| mutable_info(info, age)),
+                None if self.intake().blocks().any_of(path) => Err(SourceError::Refused(format!(
+                    "the versions of {path} that are known are blocked by the orders of this site"
+                ))),
                 None => Err(told.err().unwrap_or_else(|| unknown(path))),
             },
         }
@@ -186,7 +197,7 @@ impl Mirror {
         }
         let ours = revision.or_else(|| lists::by_prefix(&known, query));
         match (self.told_query(path, query, reach, ours.is_some()).await, ours) {
-            (Ok(Some((age, info))), _) => Ok(mutable_info(info, age)),
+            (Ok(Some((age, info))), _) => self.may_give(path, &info).map(|()| mutable_info(info, age)),
             (_, Some(version)) => self.info_of(path, version, None, reach).await,
             (told, None) => Err(told.err().unwrap_or_else(|| unknown(&format!("{path}@{query}")))),
         }
@@ -202,6 +213,16 @@ impl Mirror {
         let resolved = self.upstream().ok_or_else(none)?.resolve(path, query).await?;
         self.remember(&query_key(path, query), unix_now(), &resolved.info).await?;
         Ok(resolved.version)
+    }
+
+    /// Whether the version that was said to be meant is one that is not blocked.
+    fn may_give(&self, path: &ModulePath, info: &Bytes) -> Result<(), SourceError> {
+        let blocks = self.intake().blocks();
+        if !blocks.any_of(path) {
+            return Ok(());
+        }
+        let version = Info::read(path, None, info.clone()).map_err(SourceError::Forged)?.version;
+        blocks.check(&ModuleVersion { path: path.clone(), version })
     }
 
     fn upstream(&self) -> Option<&Arc<dyn Source>> {

@@ -8,6 +8,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream;
 use tokio::sync::mpsc;
@@ -15,8 +16,8 @@ use tokio::sync::mpsc;
 use super::Proxy;
 use super::publish::publish;
 use crate::admin::{
-    MAX_BODY, PUBLISH_PATH, PublishAnswer, PublishRequest, SEED_PATH, STATUS_PATH, SeedEvent, SeedRequest, Status,
-    TOKEN_HEADER,
+    MAX_BODY, ORDERS_PATH, PUBLISH_PATH, PublishAnswer, PublishRequest, SEED_PATH, STATUS_PATH, SeedEvent, SeedRequest,
+    Status, TOKEN_HEADER,
 };
 use crate::mirror::Upload;
 use crate::mirror::source::SourceError;
@@ -37,6 +38,26 @@ pub trait Node: Send + Sync + 'static {
     /// # Errors
     /// As [`Publishing::publish`](crate::mirror::Publishing::publish).
     fn publish(&self, request: PublishRequest, zip: Upload) -> BoxFuture<'_, Result<PublishAnswer, SourceError>>;
+
+    /// The signed orders of the site, if there are any.
+    fn orders(&self) -> Option<Bytes>;
+
+    /// Follows new orders of the site and passes them on; gives their serial.
+    ///
+    /// # Errors
+    /// [`CannotOrder`].
+    fn take_orders(&self, signed: Bytes) -> BoxFuture<'_, Result<u64, CannotOrder>>;
+}
+
+/// Why orders are not followed: one sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum CannotOrder {
+    /// They are not the site's.
+    #[error("{0}")]
+    Unusable(String),
+    /// Newer ones count, or this node is of no closed site.
+    #[error("{0}")]
+    Conflict(String),
 }
 
 /// Why a seed run cannot be started: one sentence.
@@ -56,6 +77,7 @@ pub(super) fn routes() -> Router<Proxy> {
         .route(below(STATUS_PATH), get(status))
         .route(below(SEED_PATH), post(seed))
         .route(below(PUBLISH_PATH), post(publish))
+        .route(below(ORDERS_PATH), get(orders).post(take_orders))
         .layer(DefaultBodyLimit::max(MAX_BODY))
 }
 
@@ -91,6 +113,24 @@ async fn seed(
             };
             refuse(status, &why.to_string())
         }
+    }
+}
+
+async fn orders(State(proxy): State<Proxy>) -> Response {
+    match proxy.node.orders() {
+        Some(signed) => signed.into_response(),
+        None => refuse(StatusCode::NOT_FOUND, "this node knows of no orders of a site"),
+    }
+}
+
+async fn take_orders(State(proxy): State<Proxy>, headers: HeaderMap, signed: Bytes) -> Response {
+    if let Some(refused) = proxy.lacks_token(&headers) {
+        return refused;
+    }
+    match proxy.node.take_orders(signed).await {
+        Ok(serial) => Json(serial).into_response(),
+        Err(why @ CannotOrder::Unusable(_)) => refuse(StatusCode::UNPROCESSABLE_ENTITY, &why.to_string()),
+        Err(why @ CannotOrder::Conflict(_)) => refuse(StatusCode::CONFLICT, &why.to_string()),
     }
 }
 

@@ -8,14 +8,23 @@ use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{identify, mdns, noise, ping, tcp, yamux};
 
+use std::sync::Arc;
+
 use super::error::SwarmError;
 use super::limits;
+use super::member::Secure;
+use super::membership::Membership;
 
 /// What a node of this project says it speaks; whoever says something else (mDNS finds every libp2p program on the
 /// LAN) is disconnected.
 pub(super) const PROTOCOL: &str = "/modswarm/1";
-/// The gossip topic of the catalog.
-pub(super) const TOPIC: &str = "modswarm/1/manifests";
+/// The gossip topic of the catalog of an open site; a closed site's has the site's id behind it.
+const TOPIC: &str = "modswarm/1/manifests";
+
+/// The gossip topic of a site's catalog.
+pub(super) fn topic(membership: &Membership) -> IdentTopic {
+    IdentTopic::new(membership.site().map_or_else(|| TOPIC.into(), |site| format!("{TOPIC}/{site}")))
+}
 
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
@@ -29,13 +38,19 @@ pub(super) struct Behaviour {
     pub(super) streams: libp2p_stream::Behaviour,
 }
 
-/// TCP + Noise + Yamux with every behaviour, not yet listening.
-pub(super) fn build(identity: &Keypair, mdns: bool) -> Result<libp2p::Swarm<Behaviour>, SwarmError> {
+/// TCP + Noise + proof of membership + Yamux with every behaviour, not yet listening.
+pub(super) fn build(
+    identity: &Keypair,
+    mdns: bool,
+    membership: &Arc<Membership>,
+) -> Result<libp2p::Swarm<Behaviour>, SwarmError> {
     let setup = |err: &dyn std::fmt::Display| SwarmError::Setup(err.to_string());
-    let behaviour = behaviour(identity, mdns)?;
+    let behaviour = behaviour(identity, mdns, &topic(membership))?;
+    let membership = Arc::clone(membership);
+    let secure = |keys: &Keypair| noise::Config::new(keys).map(|noise| Secure::new(noise, membership));
     let swarm = libp2p::SwarmBuilder::with_existing_identity(identity.clone())
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)
+        .with_tcp(tcp::Config::default().nodelay(true), secure, yamux::Config::default)
         .map_err(|err| setup(&err))?
         .with_behaviour(|_| behaviour)
         .map_err(|err| setup(&err))?
@@ -44,7 +59,7 @@ pub(super) fn build(identity: &Keypair, mdns: bool) -> Result<libp2p::Swarm<Beha
     Ok(swarm)
 }
 
-fn behaviour(identity: &Keypair, mdns: bool) -> Result<Behaviour, SwarmError> {
+fn behaviour(identity: &Keypair, mdns: bool, topic: &IdentTopic) -> Result<Behaviour, SwarmError> {
     let connections = ConnectionLimits::default()
         .with_max_established(Some(limits::MAX_CONNECTIONS))
         .with_max_established_incoming(Some(limits::MAX_INCOMING))
@@ -60,7 +75,7 @@ fn behaviour(identity: &Keypair, mdns: bool) -> Result<Behaviour, SwarmError> {
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping),
         mdns: discovery(identity, mdns).into(),
-        gossip: gossip(identity)?,
+        gossip: gossip(identity, topic)?,
         streams: libp2p_stream::Behaviour::new(),
     })
 }
@@ -79,7 +94,7 @@ fn discovery(identity: &Keypair, wanted: bool) -> Option<mdns::tokio::Behaviour>
         .ok()
 }
 
-fn gossip(identity: &Keypair) -> Result<gossipsub::Behaviour, SwarmError> {
+fn gossip(identity: &Keypair, topic: &IdentTopic) -> Result<gossipsub::Behaviour, SwarmError> {
     let config = gossipsub::ConfigBuilder::default()
         .validation_mode(ValidationMode::Strict)
         .validate_messages()
@@ -90,6 +105,6 @@ fn gossip(identity: &Keypair) -> Result<gossipsub::Behaviour, SwarmError> {
         .map_err(|err| SwarmError::Setup(err.to_string()))?;
     let mut gossip = gossipsub::Behaviour::new(MessageAuthenticity::Signed(identity.clone()), config)
         .map_err(|err| SwarmError::Setup(err.to_string()))?;
-    gossip.subscribe(&IdentTopic::new(TOPIC)).map_err(|err| SwarmError::Setup(err.to_string()))?;
+    gossip.subscribe(topic).map_err(|err| SwarmError::Setup(err.to_string()))?;
     Ok(gossip)
 }

@@ -95,3 +95,15 @@ pub const MAX_AGENT: usize = 64;
 pub const MAX_PROTOCOL: usize = 64;
 /// Protocols of one peer that are kept; a node has three of its own.
 pub const MAX_PROTOCOLS: usize = 16;
+
+/// Two nodes greet each other within so long after the Noise handshake: one round trip, and a machine that has just been
+/// woken up.
+pub const GREETING: Duration = Duration::from_secs(5);
+/// Peers whose passes are remembered before those without a connection are forgotten.
+pub const MAX_PASSES: usize = 2 * MAX_CONNECTIONS as usize;
+/// How often it is looked whether a connected member's certificate has ended: a glance at numbers in memory.
+pub const MEMBERS_LOOK: Duration = Duration::from_secs(1);
+/// Refusals that are remembered, for the one who wonders why two nodes do not find each other.
+pub const MAX_REFUSALS: usize = 64;
+/// One line in the log for each refused peer and reason in so long: both ends dial again and again.
+pub const REFUSAL_LOG: Duration = Duration::from_secs(600);

@@ -17,7 +17,10 @@
 //! * Announcements are gossipsub messages under strict validation: signed, named by content, passed on only after the
 //!   receiver's [`SwarmHandle::report`]. They are a doorbell and may be lost; catalog catch-up finds what they missed.
 //!
-//! Not in here: what announcements mean, who may join a site, storage, HTTP.
+//! * Who may join is settled between Noise and Yamux (`member`), before any protocol is spoken; who it is that belongs to
+//!   the site is in [`Membership`], which cuts a connection in the moment in which its peer is a member no more.
+//!
+//! Not in here: what announcements mean, how orders travel, storage, HTTP.
 
 mod beacon;
 mod behaviour;
@@ -25,8 +28,11 @@ mod dial;
 mod error;
 mod interfaces;
 pub mod limits;
+mod member;
+mod membership;
 mod node;
 mod peers;
+mod refusals;
 mod remember;
 mod resolve;
 
@@ -45,7 +51,9 @@ pub use beacon::{BeaconConfig, InterfaceStatus, LanStatus};
 pub use dial::{Discovery, KnownPeer, MdnsHeard, PeerState};
 pub use error::SwarmError;
 pub use interfaces::{Class, Interface, is_local};
+pub use membership::{Clock, Current, Membership};
 pub use peers::{PeerStatus, Via};
+pub use refusals::{Refusal, Why};
 
 /// What a swarm is started with.
 #[derive(Clone, Debug)]
@@ -134,6 +142,18 @@ struct Views {
     connected: watch::Receiver<Arc<[PeerId]>>,
     listening: watch::Receiver<Arc<[Multiaddr]>>,
     asks: watch::Receiver<Option<Ask>>,
+    refusals: watch::Receiver<Arc<[Refusal]>>,
+}
+
+/// Starts a swarm of an open site: [`join`] with [`Membership::open`].
+///
+/// # Errors
+/// As [`join`].
+pub async fn start(
+    config: SwarmConfig,
+    stop: CancellationToken,
+) -> Result<(SwarmHandle, mpsc::Receiver<SwarmNews>, JoinHandle<()>), SwarmError> {
+    join(config, Arc::new(Membership::open()), stop).await
 }
 
 /// Starts a swarm and returns when every listener has its address.
@@ -142,18 +162,19 @@ struct Views {
 ///
 /// # Errors
 /// [`SwarmError`] names the address that cannot be listened on or dialled.
-pub async fn start(
+pub async fn join(
     config: SwarmConfig,
+    membership: Arc<Membership>,
     stop: CancellationToken,
 ) -> Result<(SwarmHandle, mpsc::Receiver<SwarmNews>, JoinHandle<()>), SwarmError> {
     config.peers.iter().try_for_each(resolve::check_peer)?;
-    let swarm = behaviour::build(&config.identity, config.mdns)?;
+    let swarm = behaviour::build(&config.identity, config.mdns, &membership)?;
     let (commands, command_queue) = mpsc::channel(limits::COMMANDS);
     let (bans, ban_queue) = mpsc::channel(limits::BANS);
     let (news, news_queue) = mpsc::channel(limits::NEWS);
     let (wish, wishes) = watch::channel(beacon::Wish { seeking: true, ..beacon::Wish::default() });
     let (heard, lan) = beacon::start(config.beacon, *swarm.local_peer_id(), wishes, stop.clone());
-    let inputs = node::Inputs { commands: command_queue, bans: ban_queue, heard, lan, stop: stop.clone() };
+    let inputs = node::Inputs { commands: command_queue, bans: ban_queue, heard, lan, stop: stop.clone(), membership };
     let (mut node, views) = node::Node::new(swarm, &config.peers, inputs, news, wish);
     node.listen(&config.listen).await?;
     let remembering = config.remember.map(|path| {
@@ -207,6 +228,18 @@ impl SwarmHandle {
     #[must_use]
     pub fn listen_addrs(&self) -> Arc<[Multiaddr]> {
         self.views.listening.borrow().clone()
+    }
+
+    /// The last peers that were refused or that refused this node, at most [`limits::MAX_REFUSALS`], the newest at the end.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<Refusal> {
+        self.views.refusals.borrow().to_vec()
+    }
+
+    /// The refusals, and every change of them.
+    #[must_use]
+    pub fn refusal_changes(&self) -> watch::Receiver<Arc<[Refusal]>> {
+        self.views.refusals.clone()
     }
 
     /// Sends an announcement to all that have subscribed. Does not wait, and reaches nobody if nobody is connected.

@@ -12,17 +12,21 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use libp2p::core::ConnectedPoint;
 use libp2p::core::transport::ListenerId;
-use libp2p::gossipsub::{self, IdentTopic, MessageAcceptance, PublishError};
+use libp2p::gossipsub::{self, MessageAcceptance, PublishError};
 use libp2p::swarm::{ConnectionId, ListenError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Swarm, TransportError, identify, ping};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::{Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::beacon::{Heard, LanStatus, Wish};
-use super::behaviour::{Behaviour, BehaviourEvent, PROTOCOL, TOPIC};
+use super::behaviour::{Behaviour, BehaviourEvent, PROTOCOL, topic};
 use super::dial::{Dial, Dialler};
+use super::member::refusal_in;
+use super::membership::{Current, Membership};
 use super::peers::{PeerStatus, Peers, Via};
+use super::refusals::{Refusals, Why};
 use super::{AnnouncementId, Ask, Command, SwarmError, SwarmNews, Verdict, Views, limits, resolve};
 use crate::engine::neighbours::{Event as Neighbour, Goal, How, Miss};
 
@@ -35,6 +39,7 @@ pub(super) struct Inputs {
     pub(super) heard: mpsc::Receiver<Heard>,
     pub(super) lan: watch::Receiver<Arc<LanStatus>>,
     pub(super) stop: CancellationToken,
+    pub(super) membership: Arc<Membership>,
 }
 
 enum Input {
@@ -43,6 +48,8 @@ enum Input {
     Heard(Heard),
     Resolved(Dial, io::Result<Vec<Multiaddr>>),
     DialDue,
+    /// Perhaps somebody is a member no more.
+    Members,
     Event(Event),
 }
 
@@ -55,6 +62,9 @@ pub(super) struct Node {
     attempts: HashMap<ConnectionId, Goal<PeerId>>,
     lookups: JoinSet<(Dial, io::Result<Vec<Multiaddr>>)>,
     peers: Peers,
+    orders: watch::Receiver<Arc<Current>>,
+    members_look: Interval,
+    refusals: Refusals,
     news: mpsc::Sender<SwarmNews>,
     dropped: Arc<AtomicU64>,
     status: watch::Sender<Arc<[PeerStatus]>>,
@@ -79,9 +89,21 @@ impl Node {
         let (status, peers_view) = watch::channel(Arc::default());
         let (connected, connected_view) = watch::channel(Arc::default());
         let (listening, listening_view) = watch::channel(Arc::default());
-        let views = Views { peers: peers_view, connected: connected_view, listening: listening_view, asks: asks_view };
+        let (refusals, refusals_view) = Refusals::new();
+        let views = Views {
+            peers: peers_view,
+            connected: connected_view,
+            listening: listening_view,
+            asks: asks_view,
+            refusals: refusals_view,
+        };
+        let mut members_look = tokio::time::interval(limits::MEMBERS_LOOK);
+        members_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let node = Self {
             swarm,
+            orders: inputs.membership.order_changes(),
+            members_look,
+            refusals,
             inputs,
             dialler,
             attempts: HashMap::new(),
@@ -147,6 +169,7 @@ impl Node {
     async fn select(&mut self) -> Option<Input> {
         let due = self.dialler.wake().map(tokio::time::Instant::from_std);
         let at = due.unwrap_or_else(tokio::time::Instant::now);
+        let closed = self.inputs.membership.site().is_some();
         loop {
             tokio::select! {
                 () = self.inputs.stop.cancelled() => return None,
@@ -158,6 +181,8 @@ impl Node {
                     Err(err) => tracing::error!(%err, "a name lookup was aborted"),
                 },
                 () = tokio::time::sleep_until(at), if due.is_some() => return Some(Input::DialDue),
+                Ok(()) = self.orders.changed(), if closed => return Some(Input::Members),
+                _ = self.members_look.tick(), if closed => return Some(Input::Members),
                 event = self.swarm.select_next_some() => return Some(Input::Event(event)),
             }
         }
@@ -181,12 +206,13 @@ impl Node {
                 self.drive(Neighbour::Failed(dial.goal, Miss::Unreachable));
             }
             Input::DialDue => self.drive(Neighbour::Tick),
+            Input::Members => self.disconnect_strangers(),
             Input::Event(event) => self.on_event(event),
         }
     }
 
     fn announce(&mut self, bytes: Bytes) {
-        match self.swarm.behaviour_mut().gossip.publish(IdentTopic::new(TOPIC), bytes) {
+        match self.swarm.behaviour_mut().gossip.publish(topic(&self.inputs.membership), bytes) {
             // Said already, or nobody to say it to: catch-up tells those who come later.
             Ok(_) | Err(PublishError::Duplicate | PublishError::NoPeersSubscribedToTopic) => {}
             Err(err) => tracing::warn!(%err, "an announcement was not sent"),
@@ -209,6 +235,20 @@ impl Node {
         self.swarm.behaviour_mut().blocked.block_peer(peer);
     }
 
+    /// Their connections carry nothing any more; now they are closed.
+    fn disconnect_strangers(&mut self) {
+        for (peer, why) in self.inputs.membership.sweep() {
+            let address = self.peers.address(&peer).unwrap_or_else(Multiaddr::empty);
+            self.refuse(peer, address, why);
+            // An error means that it is disconnected already.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+    }
+
+    fn refuse(&mut self, peer: PeerId, address: Multiaddr, why: Why) {
+        self.refusals.note(peer, address, why, std::time::Instant::now());
+    }
+
     fn on_event(&mut self, event: Event) {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
@@ -228,6 +268,10 @@ impl Node {
                 ListenError::LocalPeerId { .. } => {
                     tracing::warn!(address = %send_back_addr, "a node with this node's identity dialled in; give one of the two a data directory of its own");
                 }
+                ListenError::Transport(TransportError::Other(error)) => match refusal_in(&error) {
+                    Some((peer, why)) => self.refuse(peer, send_back_addr, why),
+                    None => tracing::debug!(address = %send_back_addr, %error, "an incoming connection failed"),
+                },
                 error => tracing::debug!(address = %send_back_addr, %error, "an incoming connection failed"),
             },
             SwarmEvent::NewListenAddr { .. } | SwarmEvent::ExpiredListenAddr { .. } => self.on_listening(),
@@ -338,7 +382,7 @@ impl Node {
     }
 
     fn publish_status(&self) {
-        self.status.send_replace(self.peers.status());
+        self.status.send_replace(self.peers.status(|peer| self.inputs.membership.roles(peer)));
     }
 
     fn publish_peers(&self) {

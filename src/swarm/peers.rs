@@ -10,6 +10,7 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::interfaces::{ip_of, port_of};
 use super::limits;
+use crate::domain::membership::Roles;
 
 /// How a connection came about.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -46,6 +47,8 @@ pub struct PeerStatus {
     /// Where it can be dialled: the address that this node dialled, or, of one that dialled in, the address it came from with
     /// the ports on which it says it listens. Without `/p2p`.
     pub dial: Vec<Multiaddr>,
+    /// What the site lets it do; everything on an open site.
+    pub roles: Roles,
 }
 
 struct Peer {
@@ -153,6 +156,11 @@ impl Peers {
         self.0.contains_key(peer)
     }
 
+    /// An address of a connected peer.
+    pub(super) fn address(&self, peer: &PeerId) -> Option<Multiaddr> {
+        self.0.get(peer)?.connections.first().map(|(_, address, _)| address.clone())
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
@@ -162,7 +170,7 @@ impl Peers {
         self.0.keys().copied().collect()
     }
 
-    pub(super) fn status(&self) -> Arc<[PeerStatus]> {
+    pub(super) fn status(&self, roles: impl Fn(&PeerId) -> Roles) -> Arc<[PeerStatus]> {
         let status = |(id, peer): (&PeerId, &Peer)| PeerStatus {
             id: *id,
             addresses: peer.connections.iter().map(|(_, address, _)| address.clone()).collect(),
@@ -172,6 +180,7 @@ impl Peers {
             agent: peer.agent.clone(),
             protocols: Arc::clone(&peer.protocols),
             dial: peer.dial.clone(),
+            roles: roles(id),
         };
         self.0.iter().map(status).collect()
     }
@@ -188,7 +197,7 @@ mod tests {
         let (one, two) = (ConnectionId::new_unchecked(1), ConnectionId::new_unchecked(2));
         assert!(peers.opened(peer, one, Multiaddr::empty(), Via::Static));
         assert!(!peers.opened(peer, two, Multiaddr::empty(), Via::Incoming));
-        assert_eq!(peers.status()[0].via, Via::Static);
+        assert_eq!(peers.status(|_| Roles::ALL)[0].via, Via::Static);
         assert!(!peers.closed(peer, one));
         assert!(peers.contains(&peer));
         assert!(peers.closed(peer, two));
@@ -204,7 +213,7 @@ mod tests {
         peers.pong(peer, Duration::from_millis(3));
         peers.used(peer);
         assert!(!peers.ping_failed(peer));
-        assert_eq!(peers.status()[0].rtt, Some(Duration::from_millis(3)));
+        assert_eq!(peers.status(|_| Roles::ALL)[0].rtt, Some(Duration::from_millis(3)));
         let quiet = PeerId::random();
         peers.opened(quiet, ConnectionId::new_unchecked(2), Multiaddr::empty(), Via::Lan);
         assert!(peers.ping_failed(quiet));
@@ -229,12 +238,15 @@ mod tests {
         .to_vec();
         peers.listens(came, &says);
         peers.listens(dialled, &says);
-        let of = |id| peers.status().iter().find(|peer| peer.id == id).unwrap().dial.clone();
+        let of = |id| peers.status(|_| Roles::ALL).iter().find(|peer| peer.id == id).unwrap().dial.clone();
         assert_eq!(of(dialled), [address("/ip4/192.0.2.1/tcp/6638")]);
         assert_eq!(of(came), [address("/ip4/192.0.2.2/tcp/6638"), address("/ip4/192.0.2.2/tcp/22")]);
         let many: Vec<Multiaddr> = (1..1000).map(|port| address(&format!("/ip4/192.0.2.2/tcp/{port}"))).collect();
         peers.listens(came, &many);
-        assert_eq!(peers.status().iter().map(|peer| peer.dial.len()).max(), Some(limits::MAX_FOUND_ADDRESSES / 2));
+        assert_eq!(
+            peers.status(|_| Roles::ALL).iter().map(|peer| peer.dial.len()).max(),
+            Some(limits::MAX_FOUND_ADDRESSES / 2)
+        );
     }
 
     #[test]
@@ -246,7 +258,7 @@ mod tests {
         let long = format!("/modswarm/{}", "x".repeat(1000));
         let names = ["/other/1", long.as_str()].into_iter().chain(many.iter().map(String::as_str));
         peers.identified(peer, &format!("\x1b[2Jevil{}", "x".repeat(1000)), names);
-        let status = &peers.status()[0];
+        let status = &peers.status(|_| Roles::ALL)[0];
         let agent = status.agent.clone().unwrap();
         assert!(agent.starts_with("[2Jevilx") && agent.len() == limits::MAX_AGENT);
         assert_eq!(*status.protocols, many[..limits::MAX_PROTOCOLS]);

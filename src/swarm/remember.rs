@@ -152,6 +152,7 @@ mod tests {
             agent: None,
             protocols: Arc::default(),
             dial: vec![dial.parse().unwrap()],
+            roles: crate::domain::membership::Roles::ALL,
         }
     }
 

@@ -4,10 +4,14 @@ use bincode::{Decode, Encode};
 use bytes::Bytes;
 
 use super::limits::MAX_ANNOUNCEMENT;
+use crate::domain::blob::BlobId;
 use crate::domain::codec::{self, CodecError};
 use crate::domain::manifest::ManifestId;
 use crate::domain::sumdb::state::StateId;
 use crate::verified::VerifiedManifest;
+
+/// What an announcement of orders begins with: the number of its variant.
+const ORDERS: u8 = 3;
 
 /// One gossip message.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -22,6 +26,13 @@ pub(super) enum Announcement {
         database: String,
         /// Which state.
         state: StateId,
+    },
+    /// The site has new orders; ask the one who announced them.
+    Orders {
+        /// Their serial.
+        serial: u64,
+        /// The hash of them as they are signed.
+        id: BlobId,
     },
 }
 
@@ -38,6 +49,16 @@ impl Announcement {
         codec::encode(&Self::Sumdb { database, state }).into()
     }
 
+    /// The announcement of the site's orders.
+    pub(super) fn of_orders(serial: u64, signed: &[u8]) -> Bytes {
+        codec::encode(&Self::Orders { serial, id: BlobId::of(signed) }).into()
+    }
+
+    /// Whether these bytes claim to be an announcement of orders.
+    pub(super) fn is_of_orders(bytes: &[u8]) -> bool {
+        bytes.first() == Some(&ORDERS)
+    }
+
     /// Reads one.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         codec::decode::<_, MAX_ANNOUNCEMENT>(bytes)
@@ -47,7 +68,6 @@ impl Announcement {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::blob::BlobId;
 
     #[test]
     fn the_encoding_stays_as_it_is() {
@@ -61,6 +81,10 @@ mod tests {
             assert_eq!(Announcement::decode(&bytes), Ok(known));
         }
         assert!(Announcement::decode(&state).is_ok());
+        let orders = Announcement::of_orders(9, b"orders");
+        assert_eq!(orders, [&[3, 9], BlobId::of(b"orders").as_bytes().as_slice()].concat());
+        assert!(Announcement::is_of_orders(&orders) && !Announcement::is_of_orders(&state));
+        assert!(Announcement::decode(&orders).is_ok() && Announcement::decode(&[4]).is_err());
         assert!(Announcement::decode(&[3]).is_err() && Announcement::decode(&vec![0; MAX_ANNOUNCEMENT + 1]).is_err());
     }
 }

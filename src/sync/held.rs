@@ -9,9 +9,11 @@ use crate::domain::blob::BlobId;
 use crate::domain::manifest::{Envelope, Manifest, ManifestId};
 use crate::domain::module::{ModulePath, ModuleVersion, Version};
 use crate::engine::spread::{Item, Part};
+use crate::mirror::Blocks;
 use crate::mirror::databases::state_fact;
 use crate::spread::Holdings;
 use crate::store::{Location, Store};
+use crate::swarm::Membership;
 use crate::transfer::Held;
 use crate::transfer::digest::Digests;
 
@@ -20,13 +22,24 @@ pub struct StoreHeld {
     store: Store,
     /// The ids of the catalog with these digests, as long as somebody works with them: no memory for a node at rest.
     ids: Mutex<Option<(Digests, Weak<[ManifestId]>)>>,
+    blocks: Blocks,
+    membership: Arc<Membership>,
 }
 
 impl StoreHeld {
-    /// Serves from `store`.
+    /// Serves from `store`, but for what is blocked, and the orders that `membership` follows.
     #[must_use]
-    pub fn new(store: Store) -> Self {
-        Self { store, ids: Mutex::default() }
+    pub fn new(store: Store, blocks: Blocks, membership: Arc<Membership>) -> Self {
+        Self { store, ids: Mutex::default(), blocks, membership }
+    }
+
+    /// Whether an envelope may be passed on.
+    fn passes(&self, envelope: &Bytes) -> bool {
+        if self.blocks.now().is_empty() {
+            return true;
+        }
+        let manifest = Envelope::decode(envelope).ok().and_then(|envelope| Manifest::decode(&envelope.manifest).ok());
+        manifest.is_some_and(|manifest| !self.blocks.has(&manifest.module))
     }
 }
 
@@ -63,6 +76,7 @@ impl Held for StoreHeld {
                 break;
             }
             let envelope = self.store.manifest_by_id(id).map_err(io::Error::other)?;
+            let envelope = envelope.filter(|envelope| self.passes(envelope));
             taken += envelope.as_ref().map_or(0, Bytes::len);
             found.push(envelope);
         }
@@ -70,17 +84,26 @@ impl Held for StoreHeld {
     }
 
     fn lookup(&self, module: &ModuleVersion) -> io::Result<Option<Bytes>> {
+        if self.blocks.has(module) {
+            return Ok(None);
+        }
         Ok(self.store.manifest(module).map_err(io::Error::other)?.map(|held| held.envelope))
     }
 
     fn versions(&self, module: &ModulePath) -> io::Result<Vec<Version>> {
         let versions = self.store.versions(module).map_err(io::Error::other)?;
-        Ok(versions.into_iter().map(|held| held.version).collect())
+        let versions = versions.into_iter().map(|held| held.version);
+        Ok(versions.filter(|version| !self.blocks.has_version(module, version)).collect())
     }
 
     fn sumdb_state(&self, database: &str) -> io::Result<Option<Bytes>> {
         let fact = self.store.fact(&state_fact(database)).map_err(io::Error::other)?;
         Ok(fact.map(|fact| fact.value))
+    }
+
+    fn orders(&self, newer_than: u64) -> io::Result<Option<Bytes>> {
+        let current = self.membership.orders();
+        Ok((current.orders.serial > newer_than).then(|| current.signed.clone()))
     }
 }
 
@@ -91,7 +114,11 @@ impl Holdings for StoreHeld {
         };
         let manifest = Envelope::decode(&envelope).map_err(io::Error::other)?.manifest;
         let module = Manifest::decode(&manifest).map_err(io::Error::other)?.module;
-        let held = self.store.manifest(&module).map_err(io::Error::other)?.filter(|held| held.id == item.manifest);
+        let held = self
+            .store
+            .manifest(&module)
+            .map_err(io::Error::other)?
+            .filter(|held| held.id == item.manifest && !self.blocks.has(&module));
         let Some(held) = held else { return Ok(false) };
         match (&held.manifest.zip, item.part) {
             _ if held.complete => Ok(true),

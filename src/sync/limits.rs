@@ -9,6 +9,8 @@ pub const RECONCILE_EVERY: Duration = Duration::from_secs(120);
 /// Announcements that are being checked and stored at once: they share the store's fsyncs, so a few dozen cost little more than one. What
 /// comes on top is ignored, and the next comparison of catalogs brings it.
 pub const IN_WORK: usize = 64;
+/// Announcements of the site's orders that are looked at beyond [`IN_WORK`]: a revocation does not wait for a busy hour.
+pub const ORDERS_IN_WORK: usize = 8;
 /// Comparisons of catalogs at once: each may bring many manifests, and a node that joins connects to several peers within
 /// a second that all have the same.
 pub const COMPARISONS: usize = 2;

@@ -274,6 +274,7 @@ mod tests {
             agent: None,
             protocols: Arc::default(),
             dial: dial.iter().map(|text| text.parse().unwrap()).collect(),
+            roles: crate::domain::membership::Roles::ALL,
         }
     }
 

@@ -6,11 +6,14 @@
 //!
 //! The states of checksum databases go the same two ways: announced by the seed that made one, and asked for with each
 //! comparison. Whether a state is believed is for [`Database::offered`] to say.
+//!
+//! So do the orders of a closed site ([`SiteOrders`]).
 
 mod announcement;
 mod held;
 pub mod limits;
 mod members;
+mod orders;
 mod replicas;
 
 use std::sync::Arc;
@@ -35,6 +38,7 @@ use crate::verified::VerifiedManifest;
 use announcement::Announcement;
 pub use held::StoreHeld;
 pub use members::Members;
+pub use orders::{Keep, OrdersError, SiteOrders};
 pub use replicas::Replicas;
 
 /// What the catalog's traffic needs.
@@ -48,6 +52,8 @@ pub struct Sync {
     pub held: Arc<StoreHeld>,
     /// The way into the store.
     pub intake: Intake,
+    /// The orders of the site.
+    pub orders: Arc<SiteOrders>,
 }
 
 impl Sync {
@@ -63,11 +69,17 @@ impl Sync {
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let comparisons = Arc::new(Semaphore::new(limits::COMPARISONS));
         let mut work = JoinSet::new();
+        let closed = self.orders.membership().site().is_some();
+        let mut orders = self.orders.membership().order_changes();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(manifest) = own.recv() => self.announce(Announcement::of(&manifest)),
                 Some((database, state)) = states.recv() => self.announce(Announcement::of_state(database, state)),
+                Ok(()) = orders.changed(), if closed => {
+                    let current = orders.borrow_and_update().clone();
+                    self.announce(Announcement::of_orders(current.orders.serial, &current.signed));
+                }
                 Some(event) = news.recv() => self.on_news(event, &mut work, &comparisons),
                 _ = every.tick() => {
                     let neighbour = self.swarm.peers().iter().map(|peer| peer.id).choose(&mut rand::rng());
@@ -89,7 +101,7 @@ impl Sync {
             }
             SwarmNews::Disconnected(peer) => tracing::info!(%peer, "peer disconnected"),
             SwarmNews::Subscribed(_) => {}
-            SwarmNews::Announcement { id, from, bytes } if work.len() < limits::IN_WORK => {
+            SwarmNews::Announcement { id, from, bytes } if work.len() < places(&bytes) => {
                 let this = self.clone();
                 work.spawn(async move {
                     let verdict = this.take_announcement(from, &bytes).await;
@@ -111,6 +123,12 @@ impl Sync {
         work.spawn(self.clone().compare(peer, Arc::clone(comparisons)));
         for database in self.intake.databases().iter() {
             work.spawn(self.clone().ask_state(peer, Arc::clone(database)));
+        }
+        if self.orders.membership().site().is_some() {
+            let (this, known) = (self.clone(), self.orders.membership().orders().orders.serial);
+            work.spawn(async move {
+                this.take_orders(peer, known).await;
+            });
         }
     }
 
@@ -135,6 +153,12 @@ impl Sync {
                     None => Verdict::Ignore,
                 };
             }
+            Ok(Announcement::Orders { serial, .. }) => {
+                let known = self.orders.membership().orders().orders.serial;
+                // Equal serials: of two orders that were made at the same time all nodes follow the same one.
+                let ask = serial >= known && self.orders.membership().site().is_some();
+                return if ask { self.take_orders(from, serial.saturating_sub(1)).await } else { Verdict::Ignore };
+            }
             Err(error) => {
                 tracing::warn!(peer = %from, %error, "announcement refused");
                 return Verdict::Reject;
@@ -151,6 +175,26 @@ impl Sync {
             }
             Ok(None) => {}
             Err(error) => tracing::debug!(%peer, %error, "its state of a checksum database is not known"),
+        }
+    }
+
+    /// Asks a peer for orders newer than these, and follows them if they are newer than those that count.
+    async fn take_orders(&self, from: PeerId, newer_than: u64) -> Verdict {
+        let signed = match self.fetcher.orders(from, newer_than).await {
+            Ok(Some(signed)) => signed,
+            Ok(None) => return Verdict::Ignore,
+            Err(error) => {
+                tracing::debug!(peer = %from, %error, "its orders are not known");
+                return Verdict::Ignore;
+            }
+        };
+        match self.orders.take(signed).await {
+            Ok(_) => Verdict::Accept,
+            Err(OrdersError::Invalid(error)) => {
+                self.fetcher.blame(from, &error);
+                Verdict::Reject
+            }
+            Err(OrdersError::Old { .. } | OrdersError::Open) => Verdict::Ignore,
         }
     }
 
@@ -176,6 +220,10 @@ impl Sync {
             }
         };
         let module = manifest.manifest().module.clone();
+        if self.intake.blocks().has(&module) {
+            tracing::debug!(%module, peer = %from, "the site's orders block it");
+            return Verdict::Ignore;
+        }
         match self.intake.accept(manifest).await {
             Ok(Accepted::New) => {
                 tracing::debug!(%module, peer = %from, "manifest accepted");
@@ -211,4 +259,9 @@ impl Sync {
             tracing::info!(%peer, new, "catalog completed");
         }
     }
+}
+
+/// How much may be in work for this announcement to be looked at.
+fn places(announcement: &[u8]) -> usize {
+    limits::IN_WORK + if Announcement::is_of_orders(announcement) { limits::ORDERS_IN_WORK } else { 0 }
 }

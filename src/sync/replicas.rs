@@ -86,6 +86,7 @@ impl Replicas {
                 let versions = self.intake.blocking(move |store| store.versions(&wanted)).await?;
                 *reading += begun.elapsed();
                 let mine = versions.into_iter().filter(|held| !held.complete && self.is_mine(neighbours, &held.id));
+                let mine = mine.filter(|held| !self.intake.blocks().has_version(&path, &held.version));
                 let wants: Vec<Want> = mine
                     .map(|held| {
                         let level = if held.has_zip { Level::Zip } else { Level::GoMod };

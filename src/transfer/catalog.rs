@@ -14,6 +14,7 @@ use super::pending::{Answer, Expect, Got, Question};
 use super::wire::{Request, VersionsPage};
 use crate::domain::codec;
 use crate::domain::manifest::ManifestId;
+use crate::domain::membership::orders::MAX_ORDERS;
 use crate::domain::module::{ModulePath, ModuleVersion, Version};
 use crate::domain::sumdb::state::{MAX_STATE_ID, StateId};
 
@@ -90,6 +91,14 @@ impl Fetcher {
         let id = StateId::decode(&bytes);
         id.map(Some)
             .map_err(|err| self.liar(peer, &format!("the name of its state of {database} cannot be read: {err}")))
+    }
+
+    /// The orders of the site that a peer has, if they are newer than those with this serial. They are not checked.
+    ///
+    /// # Errors
+    /// [`CatalogError`].
+    pub async fn orders(&self, peer: PeerId, newer_than: u64) -> Result<Option<Bytes>, CatalogError> {
+        self.one(peer, |request| Request::Orders { request, newer_than }, MAX_ORDERS).await
     }
 
     /// Counts a fault of a peer that only the caller could see: a manifest that does not hold, an answer about something

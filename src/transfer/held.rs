@@ -60,6 +60,14 @@ pub trait Held: Send + Sync + 'static {
     fn sumdb_state(&self, _database: &str) -> io::Result<Option<Bytes>> {
         Ok(None)
     }
+
+    /// The signed orders of the site, if their serial is higher than this one. What is of no closed site has none.
+    ///
+    /// # Errors
+    /// The medium's.
+    fn orders(&self, _newer_than: u64) -> io::Result<Option<Bytes>> {
+        Ok(None)
+    }
 }
 
 /// [`Held`] in memory, for tests and simulations. Later insertions are seen at once.

@@ -115,6 +115,7 @@ fn one(held: &dyn Held, request: &Request) -> io::Result<Option<Bytes>> {
             Ok(Some(versions_page(&versions, *skip as usize)))
         }
         Request::Sumdb { database, .. } => held.sumdb_state(database),
+        Request::Orders { newer_than, .. } => held.orders(*newer_than),
         _ => Ok(None),
     }
 }

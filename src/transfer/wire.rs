@@ -109,6 +109,13 @@ pub enum Request {
         /// Name of the database and hash of its key.
         database: String,
     },
+    /// The orders of the site, as its key has signed them, if they are newer than those: one piece, or missing.
+    Orders {
+        /// The question's number.
+        request: u64,
+        /// The serial of those that are known.
+        newer_than: u64,
+    },
 }
 
 /// What a server sends.
@@ -190,7 +197,8 @@ impl Request {
             | Self::Envelopes { request, .. }
             | Self::Lookup { request, .. }
             | Self::Versions { request, .. }
-            | Self::Sumdb { request, .. } => *request,
+            | Self::Sumdb { request, .. }
+            | Self::Orders { request, .. } => *request,
         }
     }
 
@@ -201,7 +209,7 @@ impl Request {
             Self::Versions { path, .. } => path.len() <= limits::MAX_NAME,
             Self::Sumdb { database, .. } => database.len() <= limits::MAX_NAME,
             Self::EnvelopesByKey { keys, .. } => !keys.is_empty() && keys.len() <= limits::MAX_IDS,
-            Self::Cancel { .. } | Self::Sketch { .. } => true,
+            Self::Cancel { .. } | Self::Sketch { .. } | Self::Orders { .. } => true,
         }
     }
 }

@@ -7,7 +7,7 @@ use modswarm::admin::{NODE_FILE, NodeFile, STATUS_PATH, Status};
 use modswarm::config::{Config, SITE_FILE, SiteFile, UpstreamChoice};
 use modswarm::daemon::Daemon;
 use modswarm::domain::pattern::PrefixPatterns;
-use modswarm::domain::site::{Publishers, Site};
+use modswarm::domain::site::{ClosedSite, Publishers, Site};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +39,8 @@ pub struct NodeOptions {
     pub sumdb: Vec<String>,
     /// Who publishes what.
     pub publishers: Publishers,
+    /// The site that it belongs to, if that is a closed one.
+    pub closed: Option<ClosedSite>,
     /// Patterns of private modules.
     pub private: PrefixPatterns,
     /// What GOPROXY paths are below; empty for none.
@@ -159,7 +161,10 @@ pub fn config(data: &Path, options: &NodeOptions) -> Config {
         mdns: false,
         office: None,
         sumdb: options.sumdb.clone(),
-        site: SiteFile { path: data.join(SITE_FILE), site: Site { publishers: options.publishers.clone() } },
+        site: SiteFile {
+            path: data.join(SITE_FILE),
+            site: Site { publishers: options.publishers.clone(), closed: options.closed.clone() },
+        },
         private: options.private.clone(),
     }
 }

@@ -60,6 +60,13 @@ impl SiteId {
     pub fn of(key: &Verifier) -> Self {
         Self(blake3::derive_key("modswarm site id v1", key.to_string().as_bytes()))
     }
+
+    /// Its first bytes: enough for a node to pass over what is shouted on the LAN of another site. An open site has zeros.
+    #[must_use]
+    pub fn tag(&self) -> [u8; 8] {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        [a, b, c, d, e, f, g, h]
+    }
 }
 
 impl fmt::Display for SiteId {

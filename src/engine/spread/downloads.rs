@@ -59,10 +59,13 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
     /// A neighbour offers a slice.
     pub(super) fn offered(&mut self, peer: P, item: Item, slice: u32) {
         let answer = self.judge(peer, item, slice);
-        let (now, message) = (self.now, match answer {
-            None => Message::Accept { item, slice },
-            Some(why) => Message::Decline { item, slice, why },
-        });
+        let (now, message) = (
+            self.now,
+            match answer {
+                None => Message::Accept { item, slice },
+                Some(why) => Message::Decline { item, slice, why },
+            },
+        );
         self.send(peer, message);
         let Some(swarm) = self.items.get_mut(&item) else { return };
         match answer {
@@ -87,7 +90,8 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
         if !swarm.wants || neighbour.is_some_and(|neighbour| !neighbour.is_trusted()) {
             return Some(Why::Unwanted);
         }
-        let better = swarm.neighbours.values().any(|other| other.held.has(slice) && other.is_trusted() && !other.is_slow());
+        let better =
+            swarm.neighbours.values().any(|other| other.held.has(slice) && other.is_trusted() && !other.is_slow());
         if better && neighbour.is_some_and(|neighbour| neighbour.is_slow()) {
             return Some(Why::Coming);
         }

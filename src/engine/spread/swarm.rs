@@ -233,9 +233,9 @@ impl<P: Copy + Ord> Swarm<P> {
         order.iter().find_map(|&(_, _, peer, to)| {
             let patient = first && now < to.progress + rules.hold_back;
             let slices = self.item.slices;
-            let may = (0..slices).map(|at| (at + start % slices) % slices).filter(|&slice| {
-                self.held.has(slice) && to.lacks(slice) && !(patient && self.is_spread(slice, rules))
-            });
+            let may = (0..slices)
+                .map(|at| (at + start % slices) % slices)
+                .filter(|&slice| self.held.has(slice) && to.lacks(slice) && !(patient && self.is_spread(slice, rules)));
             let rarity = |slice: &u32| {
                 let at = *slice as usize;
                 (if first { self.sent[at] } else { 0 }, self.copies[at] + self.flying[at])

@@ -5,10 +5,11 @@ use std::time::SystemTime;
 
 use libp2p::swarm::DialError;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::{Multiaddr, PeerId, mdns};
+use libp2p::{Multiaddr, PeerId, TransportError, mdns};
 
 use super::super::dial::{Dial, Discovery, MdnsHeard};
 use super::super::interfaces::{ip_of, rank};
+use super::super::member::refusal_in;
 use super::super::remember::Memory;
 use super::{Ask, Neighbour, Node, limits, resolve};
 use crate::engine::neighbours::{Action, Goal, How, Miss};
@@ -88,12 +89,25 @@ impl Node {
                 Miss::Unreachable
             }
             err => {
+                self.note_refusals(err);
                 tracing::debug!(?goal, %err, "a dial led to nothing");
                 Miss::Unreachable
             }
         };
         self.dialler.note(goal, &reason(err));
         self.drive(Neighbour::Failed(goal, miss));
+    }
+
+    /// Notes who of those that were dialled did not want this node, or is none that this node wants.
+    fn note_refusals(&mut self, err: &DialError) {
+        let DialError::Transport(tried) = err else { return };
+        for (address, error) in tried {
+            if let TransportError::Other(error) = error
+                && let Some((peer, why)) = refusal_in(error)
+            {
+                self.refuse(peer, address.clone(), why);
+            }
+        }
     }
 
     /// Somebody was found, one way or another.
@@ -153,7 +167,7 @@ impl Node {
             mdns: self.swarm.behaviour().mdns.is_enabled().then(|| self.mdns_heard.iter().map(heard).collect()),
             seeking: self.dialler.seeking(),
             neighbours: self.dialler.degree(),
-            known: self.dialler.known(&self.peers.status()),
+            known: self.dialler.known(&self.status.borrow()),
         }
     }
 }
