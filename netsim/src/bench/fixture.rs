@@ -64,17 +64,26 @@ impl Fixture {
         self.zip.len() as u64
     }
 
-    /// Serves it as a GOPROXY on loopback as long as the runtime lives; what to give as `--upstream`.
-    pub(crate) async fn serve(&self) -> Result<String, Failure> {
+    /// Its files by their paths below a GOPROXY base.
+    pub(crate) fn tree(&self) -> [(String, Bytes); 3] {
         let info = format!(r#"{{"Version":"{VERSION}","Time":"2026-01-01T00:00:00Z"}}"#);
-        let table: HashMap<String, Bytes> = [
+        [
             (format!("{}.info", self.base), info.into()),
             (format!("{}.mod", self.base), go_mod().into()),
             (self.zip_path.clone(), self.zip.clone()),
         ]
-        .into();
+    }
+
+    /// Serves it as a GOPROXY on loopback as long as the runtime lives; what to give as `--upstream`.
+    pub(crate) async fn serve(&self) -> Result<String, Failure> {
+        let table: HashMap<String, Bytes> = self.tree().into();
         serve(move |path| table.get(path).cloned()).await
     }
+}
+
+/// The module version that every fixture is: `path@version`.
+pub(crate) fn module() -> String {
+    format!("{MODULE}@{VERSION}")
 }
 
 /// Serves what `answer` gives for a path as an HTTP server on loopback as long as the runtime lives; its URL.

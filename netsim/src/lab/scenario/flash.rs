@@ -1,0 +1,208 @@
+//! A crowd asks for one module at the same moment; in one of two forms the seed dies on the way.
+//!
+//! Three crowds after one another, all with the real go command and an empty module cache: one that reads the zip from this machine's disk
+//! (what the go commands themselves take on these processors), one that fetches it from the seed over plain HTTP, one whose
+//! members ask the node of their own machine. Nodes hold nothing before that: they run with `--replicas 0`.
+
+use std::time::{Duration, Instant};
+
+use super::super::bound;
+use super::super::content::Content;
+use super::super::crowd::{Crowd, Member};
+use super::super::limits::{LOOK, MOST_OF_BOUND, MOST_SEED_ZIPS};
+use super::super::net::Line;
+use super::super::node::Node;
+use super::super::probe;
+use super::super::report::{Figure, Limit, NodeLine, Report};
+use super::super::site::{Machines, Site, median, median_seconds};
+use super::super::{Failure, Lab};
+use crate::bench::figures::megabytes;
+use crate::bench::sample::load;
+
+/// Below this the processors were what the figures are of.
+const BUSY_PERCENT: f64 = 15.0;
+
+/// A crowd and what its seed sent meanwhile.
+struct Run {
+    crowd: Crowd,
+    seed_sent: u64,
+    /// When the seed was killed, after the start.
+    killed: Option<Duration>,
+}
+
+/// All that was measured.
+struct Measured {
+    content: Content,
+    probed: f64,
+    alone: Crowd,
+    http: Run,
+    swarm: Run,
+    /// Nodes that hold the zip afterwards.
+    holders: usize,
+    notes: Vec<String>,
+}
+
+/// Runs it.
+pub(super) async fn run(lab: &mut Lab, seed_dies: bool) -> Result<Report, Failure> {
+    let content = lab.content().await?;
+    let machines = Machines::build(lab, true)?;
+    let (Some((seed, _)), Some((first, line))) = (&machines.seed, machines.nodes.first()) else {
+        return Err("a crowd needs a seed and a node".into());
+    };
+    let probed = probe::between(seed, first, line).await?;
+    eprintln!("a bare TCP stream gets {probed:.1} Mbit/s");
+
+    let members = |host| Member { host, goproxy: content.url() };
+    let members: Vec<_> = machines.nodes.iter().map(|(host, _)| members(host)).collect();
+    let alone = Crowd::run(lab.dir(), &content, &members, lab.args.deadline).await?;
+    drop(members);
+    eprintln!("the go commands alone take {:.2} s", alone.makespan());
+
+    let mut site = Site::switch_on(lab, machines, Some(&content))?;
+    site.ready().await?;
+    let mut seed = site.seed.take().ok_or("a crowd needs a seed")?;
+    seed.seed(&content.module).await?;
+    let notes = site.settled(1).await?.into_iter().collect();
+    eprintln!("{} nodes know what the seed has", site.nodes.len());
+
+    let from_seed = site.nodes.iter().map(|node| Member { host: &node.host, goproxy: seed.goproxy(true) }).collect();
+    let http = with_seed(lab, &content, from_seed, &seed).await?;
+    eprintln!("over plain HTTP they take {:.2} s", http.crowd.makespan());
+    let own = site.nodes.iter().map(|node| Member { host: &node.host, goproxy: node.goproxy(false) }).collect();
+    let swarm = match seed_dies {
+        false => with_seed(lab, &content, own, &seed).await?,
+        true => without_seed(lab, &content, own, &mut seed, &site).await?,
+    };
+    let holders = site.statuses().await?.iter().filter(|status| status.store.zips > 0).count();
+    let names: Vec<String> = site.nodes.iter().map(|node| node.host.name.clone()).collect();
+    let measured = Measured { content, probed, alone, http, swarm, holders, notes };
+    Ok(measured.report(lab, seed_dies, &names))
+}
+
+async fn with_seed(lab: &Lab, content: &Content, members: Vec<Member<'_>>, seed: &Node) -> Result<Run, Failure> {
+    let before = seed.line.sent()?;
+    let crowd = Crowd::run(lab.dir(), content, &members, lab.args.deadline).await?;
+    Ok(Run { crowd, seed_sent: seed.line.sent()?.saturating_sub(before), killed: None })
+}
+
+async fn without_seed(
+    lab: &Lab,
+    content: &Content,
+    members: Vec<Member<'_>>,
+    seed: &mut Node,
+    site: &Site,
+) -> Result<Run, Failure> {
+    let before = seed.line.sent()?;
+    let begin = Instant::now();
+    let mut crowd = std::pin::pin!(Crowd::run(lab.dir(), content, &members, lab.args.deadline));
+    let lines: Vec<&Line> = site.nodes.iter().map(|node| &node.line).collect();
+    // The crowd wins only if it is done before the median node has half, and then nobody was killed.
+    let early = tokio::select! {
+        crowd = &mut crowd => Some(crowd?),
+        half = median_has(&lines, content.bytes / 2) => { half?; None }
+    };
+    let (crowd, killed) = match early {
+        Some(crowd) => (crowd, None),
+        None => {
+            seed.kill().await?;
+            let killed = begin.elapsed();
+            eprintln!("the seed is dead after {:.2} s", killed.as_secs_f64());
+            (crowd.await?, Some(killed))
+        }
+    };
+    Ok(Run { crowd, seed_sent: seed.line.sent()?.saturating_sub(before), killed })
+}
+
+/// Waits until the median of these lines has carried so many bytes to its machine.
+async fn median_has(lines: &[&Line], bytes: u64) -> Result<(), Failure> {
+    let before = Line::received(lines)?;
+    loop {
+        let now = Line::received(lines)?;
+        let got = now.iter().zip(&before).map(|(now, before)| now.saturating_sub(*before));
+        if median(got).is_none_or(|got| got >= bytes) {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "figures for people")]
+fn zips(sent: u64, content: &Content) -> f64 {
+    sent as f64 / content.bytes.max(1) as f64
+}
+
+impl Measured {
+    #[allow(clippy::cast_precision_loss, reason = "figures for people")]
+    fn report(mut self, lab: &Lab, seed_dies: bool, names: &[String]) -> Report {
+        let (count, bytes) = (names.len(), self.content.bytes);
+        let bound = bound::seconds(count, bytes, lab.args.rate as f64);
+        let mut setting = super::setting(lab);
+        setting.push(format!(
+            "all run `go mod download {}` at once: a zip of {:.1} MB, {} slices; --sumdb off, --replicas 0",
+            self.content.module,
+            megabytes(bytes),
+            bound::slices(bytes)
+        ));
+        let mut figures = vec![
+            Figure::told("bare TCP stream, seed to a node", self.probed, "Mbit/s"),
+            Figure::told("bound: (1 + floor(log2 N)/M) B/u", bound, "s"),
+            Figure::told("go alone, zip on disk: all done after", self.alone.makespan_of_all(), "s"),
+            Figure::told("plain HTTP: all done after", self.http.crowd.makespan_of_all(), "s"),
+            Figure::told("plain HTTP: all done / bound", self.http.crowd.makespan_of_all() / bound, "x"),
+            Figure::told("plain HTTP: seed sent / zip", zips(self.http.seed_sent, &self.content), "x"),
+            Figure::all_of("swarm: done", self.swarm.crowd.complete(), count),
+        ];
+        figures.extend(self.swarm_figures(bound, seed_dies));
+        for (name, crowd) in [("go alone", &self.alone), ("plain HTTP", &self.http.crowd), ("swarm", &self.swarm.crowd)]
+        {
+            figures.extend(crowd.spent.figures(&format!(", {name}")));
+            let failures = crowd.failures().into_iter().map(|failure| format!("{name}: {failure}"));
+            self.notes.extend(failures);
+        }
+        if seed_dies && self.swarm.killed.is_none() {
+            self.notes.push("the seed was not killed: all were done before the median node had half".into());
+        }
+        let idle = self.swarm.crowd.spent.idle;
+        if idle < BUSY_PERCENT {
+            self.notes.push(format!(
+                "the processors were busy ({idle:.0} % idle): these are figures of this machine; a lower --rate shows \
+                 what the protocol does"
+            ));
+        }
+        self.notes.push(format!("load of this machine over the last minute: {:.1}", load()));
+        let nodes = names.iter().enumerate().map(|(at, name)| self.node(at, name)).collect();
+        let scenario = if seed_dies { "seed-dies" } else { "flash10" };
+        Report { scenario, setting, figures, nodes, notes: self.notes }
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "figures for people")]
+    fn swarm_figures(&self, bound: f64, seed_dies: bool) -> Vec<Figure> {
+        let crowd = &self.swarm.crowd;
+        let all = crowd.makespan_of_all();
+        let sent = zips(self.swarm.seed_sent, &self.content);
+        let mut figures = vec![
+            Figure::told("swarm: nodes that hold the zip afterwards", self.holders as f64, "nodes"),
+            Figure::told("swarm: median done after", median_seconds(crowd.ended.iter().flatten().copied()), "s"),
+            Figure::told("swarm: last that got it done after", crowd.makespan(), "s"),
+        ];
+        if seed_dies {
+            let killed = self.swarm.killed.map_or(f64::NAN, |killed| killed.as_secs_f64());
+            figures.push(Figure::told("swarm: seed killed after", killed, "s"));
+            figures.push(Figure::told("swarm: all done / bound", all / bound, "x"));
+            figures.push(Figure::told("swarm: seed had sent / zip", sent, "x"));
+        } else {
+            figures.push(Figure::held_to("swarm: all done / bound", all / bound, "x", Limit::Most(MOST_OF_BOUND)));
+            figures.push(Figure::held_to("swarm: seed sent / zip", sent, "x", Limit::Most(MOST_SEED_ZIPS)));
+        }
+        figures
+    }
+
+    fn node(&self, at: usize, name: &str) -> NodeLine {
+        let runs = [("swarm", &self.swarm.crowd), ("plain HTTP", &self.http.crowd), ("alone", &self.alone)];
+        let time = |(name, crowd): (&str, &Crowd)| {
+            let ended = crowd.ended.get(at).and_then(|ended| ended.as_ref().ok());
+            Figure::told(name, ended.map_or(f64::NAN, Duration::as_secs_f64), "s")
+        };
+        NodeLine { node: name.into(), figures: runs.into_iter().map(time).collect() }
+    }
+}
