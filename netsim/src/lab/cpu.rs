@@ -18,7 +18,7 @@ pub(super) struct Ticks {
 pub(super) struct Spent {
     /// Nothing.
     pub(super) idle: f64,
-    /// Work at a low priority: other people's, most of which the lab would have got if it had asked.
+    /// Work at a low priority, which is not the lab's.
     pub(super) niced: f64,
 }
 

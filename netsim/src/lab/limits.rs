@@ -31,6 +31,8 @@ pub(super) const COMMAND: Duration = Duration::from_secs(60);
 pub(super) const SEEDING: Duration = Duration::from_secs(600);
 /// Between two looks at processes and counters in `/proc`; a look at 30 nodes takes less than 5 ms.
 pub(super) const LOOK: Duration = Duration::from_millis(50);
+/// Between two looks at the counters of lines; a look is a process, of 2 ms.
+pub(super) const LOOK_AT_LINES: Duration = Duration::from_millis(100);
 /// Between two questions `modswarm status` to each node: a question is two processes.
 pub(super) const ASK: Duration = Duration::from_millis(500);
 /// How long the bare stream flows: far longer than the burst, and slow start is over.

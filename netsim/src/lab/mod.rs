@@ -17,6 +17,7 @@ mod limits;
 mod net;
 mod node;
 mod probe;
+mod progress;
 pub(crate) mod relay;
 mod report;
 mod scenario;

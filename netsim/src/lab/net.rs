@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde::Deserialize;
 use tokio::process::Command;
@@ -146,9 +147,10 @@ impl Line {
 
 /// Puts a token bucket in front of an interface.
 fn limit(space: &str, interface: &str, rate: u64) -> Result<(), Failure> {
-    let bytes = rate / 8;
-    let burst = (bytes * BURST.as_millis() as u64 / 1000).max(LEAST_BURST);
-    let queue = bytes * QUEUE.as_millis() as u64 / 1000 + burst;
+    // Both are far below a second.
+    let in_time = |time: Duration| rate / 8 * u64::from(time.subsec_millis()) / 1000;
+    let burst = in_time(BURST).max(LEAST_BURST);
+    let queue = in_time(QUEUE) + burst;
     let (rate, burst, queue) = (format!("{rate}bit"), burst.to_string(), queue.to_string());
     let bucket = ["dev", interface, "root", "tbf", "rate", &rate, "burst", &burst, "limit", &queue];
     run("tc", &[&["-n", space, "qdisc", "add"], &bucket[..]].concat()).map(drop)

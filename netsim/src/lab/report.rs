@@ -95,9 +95,10 @@ impl Report {
     }
 }
 
-/// Few digits for large numbers, more for small ones.
+/// Few digits for large numbers, more for small ones, none for what could not be measured.
 fn number(value: f64) -> String {
     match value.abs() {
+        none if none.is_nan() => "-".into(),
         whole if whole >= 100.0 || value.fract() == 0.0 => format!("{value:.0}"),
         large if large >= 10.0 => format!("{value:.1}"),
         _ => format!("{value:.2}"),
@@ -174,6 +175,7 @@ mod tests {
             Figure::told("bound", 2.148, "s"),
             Figure::held_to("makespan / bound", 1.25, "", Limit::Most(1.5)),
             Figure::all_of("complete", 9, 10),
+            Figure::held_to("all done", f64::NAN, "s", Limit::Most(30.0)),
         ];
         let text = report(figures).to_string();
         let lines: Vec<String> =
@@ -188,6 +190,7 @@ mod tests {
                 "bound 2.15 s",
                 "makespan / bound 1.25 <= 1.50 ok",
                 "complete 9 nodes >= 10 short",
+                "all done - s <= 30 short",
                 "",
                 "n1: done after 2.50 s",
                 "",

@@ -4,22 +4,23 @@
 //! (what the go commands themselves take on these processors), one that fetches it from the seed over plain HTTP, one whose
 //! members ask the node of their own machine. Nodes hold nothing before that: they run with `--replicas 0`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::super::bound;
 use super::super::content::Content;
 use super::super::crowd::{Crowd, Member};
-use super::super::limits::{LOOK, MOST_OF_BOUND, MOST_SEED_ZIPS};
+use super::super::limits::{LOOK_AT_LINES, MOST_OF_BOUND, MOST_SEED_ZIPS};
 use super::super::net::Line;
 use super::super::node::Node;
 use super::super::probe;
+use super::super::progress::Progress;
 use super::super::report::{Figure, Limit, NodeLine, Report};
-use super::super::site::{Machines, Site, median, median_seconds};
+use super::super::site::{Machines, Site, median_seconds};
 use super::super::{Failure, Lab};
 use crate::bench::figures::megabytes;
 use crate::bench::sample::load;
 
-/// Below this the processors were what the figures are of.
+/// With less than this idle the processors are what the figures are of.
 const BUSY_PERCENT: f64 = 15.0;
 
 /// A crowd and what its seed sent meanwhile.
@@ -28,6 +29,8 @@ struct Run {
     seed_sent: u64,
     /// When the seed was killed, after the start.
     killed: Option<Duration>,
+    /// When the last line had carried as much as the zip has.
+    received: Option<Duration>,
 }
 
 /// All that was measured.
@@ -66,64 +69,42 @@ pub(super) async fn run(lab: &mut Lab, seed_dies: bool) -> Result<Report, Failur
     eprintln!("{} nodes know what the seed has", site.nodes.len());
 
     let from_seed = site.nodes.iter().map(|node| Member { host: &node.host, goproxy: seed.goproxy(true) }).collect();
-    let http = with_seed(lab, &content, from_seed, &seed).await?;
+    let http = crowd(lab, &content, from_seed, &mut seed, &site, false).await?;
     eprintln!("over plain HTTP they take {:.2} s", http.crowd.makespan());
     let own = site.nodes.iter().map(|node| Member { host: &node.host, goproxy: node.goproxy(false) }).collect();
-    let swarm = match seed_dies {
-        false => with_seed(lab, &content, own, &seed).await?,
-        true => without_seed(lab, &content, own, &mut seed, &site).await?,
-    };
+    let swarm = crowd(lab, &content, own, &mut seed, &site, seed_dies).await?;
     let holders = site.statuses().await?.iter().filter(|status| status.store.zips > 0).count();
     let names: Vec<String> = site.nodes.iter().map(|node| node.host.name.clone()).collect();
     let measured = Measured { content, probed, alone, http, swarm, holders, notes };
     Ok(measured.report(lab, seed_dies, &names))
 }
 
-async fn with_seed(lab: &Lab, content: &Content, members: Vec<Member<'_>>, seed: &Node) -> Result<Run, Failure> {
-    let before = seed.line.sent()?;
-    let crowd = Crowd::run(lab.dir(), content, &members, lab.args.deadline).await?;
-    Ok(Run { crowd, seed_sent: seed.line.sent()?.saturating_sub(before), killed: None })
-}
-
-async fn without_seed(
+/// Runs a crowd; the seed is killed on the way if it is to die.
+async fn crowd(
     lab: &Lab,
     content: &Content,
     members: Vec<Member<'_>>,
     seed: &mut Node,
     site: &Site,
+    seed_dies: bool,
 ) -> Result<Run, Failure> {
     let before = seed.line.sent()?;
-    let begin = Instant::now();
-    let mut crowd = std::pin::pin!(Crowd::run(lab.dir(), content, &members, lab.args.deadline));
     let lines: Vec<&Line> = site.nodes.iter().map(|node| &node.line).collect();
-    // The crowd wins only if it is done before the median node has half, and then nobody was killed.
-    let early = tokio::select! {
-        crowd = &mut crowd => Some(crowd?),
-        half = median_has(&lines, content.bytes / 2) => { half?; None }
-    };
-    let (crowd, killed) = match early {
-        Some(crowd) => (crowd, None),
-        None => {
+    let mut progress = Progress::start(lines, content.bytes)?;
+    let mut killed = None;
+    let mut crowd = std::pin::pin!(Crowd::run(lab.dir(), content, &members, lab.args.deadline));
+    let crowd = loop {
+        tokio::select! {
+            ended = &mut crowd => break ended?,
+            () = tokio::time::sleep(LOOK_AT_LINES) => progress.look()?,
+        }
+        if seed_dies && killed.is_none() && progress.is_half() {
             seed.kill().await?;
-            let killed = begin.elapsed();
-            eprintln!("the seed is dead after {:.2} s", killed.as_secs_f64());
-            (crowd.await?, Some(killed))
+            killed = Some(progress.elapsed());
+            eprintln!("the seed is dead after {:.2} s", progress.elapsed().as_secs_f64());
         }
     };
-    Ok(Run { crowd, seed_sent: seed.line.sent()?.saturating_sub(before), killed })
-}
-
-/// Waits until the median of these lines has carried so many bytes to its machine.
-async fn median_has(lines: &[&Line], bytes: u64) -> Result<(), Failure> {
-    let before = Line::received(lines)?;
-    loop {
-        let now = Line::received(lines)?;
-        let got = now.iter().zip(&before).map(|(now, before)| now.saturating_sub(*before));
-        if median(got).is_none_or(|got| got >= bytes) {
-            return Ok(());
-        }
-        tokio::time::sleep(LOOK).await;
-    }
+    Ok(Run { crowd, seed_sent: seed.line.sent()?.saturating_sub(before), killed, received: progress.all() })
 }
 
 #[allow(clippy::cast_precision_loss, reason = "figures for people")]
@@ -162,11 +143,12 @@ impl Measured {
         if seed_dies && self.swarm.killed.is_none() {
             self.notes.push("the seed was not killed: all were done before the median node had half".into());
         }
-        let idle = self.swarm.crowd.spent.idle;
-        if idle < BUSY_PERCENT {
+        let spent = self.swarm.crowd.spent;
+        if spent.idle < BUSY_PERCENT {
             self.notes.push(format!(
-                "the processors were busy ({idle:.0} % idle): these are figures of this machine; a lower --rate shows \
-                 what the protocol does"
+                "the processors were busy ({:.0} % idle, {:.0} % on niced work): these are figures of this machine; an \
+                 idle one, or a lower --rate, shows what the protocol does",
+                spent.idle, spent.niced
             ));
         }
         self.notes.push(format!("load of this machine over the last minute: {:.1}", load()));
@@ -180,8 +162,10 @@ impl Measured {
         let crowd = &self.swarm.crowd;
         let all = crowd.makespan_of_all();
         let sent = zips(self.swarm.seed_sent, &self.content);
+        let received = self.swarm.received.map_or(f64::NAN, |received| received.as_secs_f64());
         let mut figures = vec![
             Figure::told("swarm: nodes that hold the zip afterwards", self.holders as f64, "nodes"),
+            Figure::told("swarm: all lines have carried the zip's bytes after", received, "s"),
             Figure::told("swarm: median done after", median_seconds(crowd.ended.iter().flatten().copied()), "s"),
             Figure::told("swarm: last that got it done after", crowd.makespan(), "s"),
         ];
