@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::Deserialize;
 use tokio::process::Command;
@@ -67,6 +68,12 @@ impl Content {
         Ok(Self { module: format!("{}@{}", said.path, said.version), zip: zip.into(), tree, bytes })
     }
 
+    /// When the go command wrote the last byte of the zip into a module cache: it gives the file its name later and leaves its
+    /// time of change as it is.
+    pub(super) fn written_in(&self, module_cache: &Path) -> Option<SystemTime> {
+        fs::metadata(module_cache.join("cache/download").join(&self.zip)).ok()?.modified().ok()
+    }
+
     /// Whether a module cache has the zip, byte for byte. The go command itself does not check what no checksum covers.
     pub(super) fn is_in(&self, module_cache: &Path) -> bool {
         let both = (fs::read(self.tree.join(&self.zip)), fs::read(module_cache.join("cache/download").join(&self.zip)));
@@ -91,11 +98,11 @@ mod tests {
         assert_eq!(fs::metadata(&zip).unwrap().len(), content.bytes);
         assert!(zip.with_extension("info").is_file() && zip.with_extension("mod").is_file());
         let cache = tempfile::tempdir().unwrap();
-        assert!(!content.is_in(cache.path()));
+        assert!(!content.is_in(cache.path()) && content.written_in(cache.path()).is_none());
         let copy = cache.path().join("cache/download").join(&content.zip);
         fs::create_dir_all(copy.parent().unwrap()).unwrap();
         fs::copy(&zip, &copy).unwrap();
-        assert!(content.is_in(cache.path()));
+        assert!(content.is_in(cache.path()) && content.written_in(cache.path()).is_some());
         fs::write(&copy, b"something else").unwrap();
         assert!(!content.is_in(cache.path()));
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures::future::join_all;
 
@@ -16,6 +16,9 @@ use super::net::Host;
 pub(super) struct Crowd {
     /// For each machine: how long its go command took, or why it failed.
     pub(super) ended: Vec<Result<Duration, String>>,
+    /// For each machine: when the last byte of the zip was written into its module cache. What comes then is the go command's own
+    /// work: it checks and unpacks.
+    pub(super) there: Vec<Option<Duration>>,
     /// What the machine's processors did meanwhile.
     pub(super) spent: Spent,
 }
@@ -40,17 +43,19 @@ impl Crowd {
         for home in &homes {
             fs::create_dir_all(home)?;
         }
-        let (before, begin) = (Ticks::now()?, Instant::now());
+        let (before, begin, clock) = (Ticks::now()?, Instant::now(), SystemTime::now());
         let all = members.iter().zip(&homes).map(|(member, home)| go(member, home, &content.module, begin, deadline));
         let mut ended = join_all(all).await;
         let spent = Ticks::now()?.since(before);
+        let caches = homes.iter().map(|home| home.join("modcache"));
+        let there = caches.map(|cache| content.written_in(&cache)?.duration_since(clock).ok()).collect();
         for (ended, home) in ended.iter_mut().zip(&homes) {
             if ended.is_ok() && !content.is_in(&home.join("modcache")) {
                 *ended = Err("the module cache has another zip than the seed was given".into());
             }
         }
         fs::remove_dir_all(dir.join("go"))?;
-        Ok(Self { ended, spent })
+        Ok(Self { ended, there, spent })
     }
 
     /// Machines on which it worked.
@@ -66,6 +71,12 @@ impl Crowd {
     /// The makespan, if all are complete; otherwise not a number, which keeps no limit.
     pub(super) fn makespan_of_all(&self) -> f64 {
         if self.complete() == self.ended.len() { self.makespan() } else { f64::NAN }
+    }
+
+    /// Seconds until the last zip was there; not a number if one is missing.
+    pub(super) fn zips_there(&self) -> f64 {
+        let all: Option<Vec<Duration>> = self.there.iter().copied().collect();
+        all.and_then(|all| all.into_iter().max()).map_or(f64::NAN, |last| last.as_secs_f64())
     }
 
     /// What went wrong, each reason once, with how often.
@@ -115,7 +126,8 @@ mod tests {
     use super::*;
 
     fn crowd(ended: Vec<Result<Duration, String>>) -> Crowd {
-        Crowd { ended, spent: Spent { idle: 50.0, niced: 0.0 } }
+        let there = ended.iter().map(|ended| ended.as_ref().ok().map(|time| *time / 2)).collect();
+        Crowd { ended, there, spent: Spent { idle: 50.0, niced: 0.0 } }
     }
 
     #[test]
@@ -123,10 +135,11 @@ mod tests {
         let (fast, slow) = (Duration::from_secs(2), Duration::from_secs(5));
         let all = crowd(vec![Ok(fast), Ok(slow)]);
         assert!((all.makespan_of_all() - 5.0).abs() < 1e-9);
+        assert!((all.zips_there() - 2.5).abs() < 1e-9);
         let part = crowd(vec![Ok(fast), Err("gone".into()), Err("gone".into())]);
         assert_eq!(part.complete(), 1);
         assert!((part.makespan() - 2.0).abs() < 1e-9);
-        assert!(part.makespan_of_all().is_nan());
+        assert!(part.makespan_of_all().is_nan() && part.zips_there().is_nan());
         assert_eq!(part.failures(), ["2 x gone"]);
         assert!(crowd(Vec::new()).makespan().is_nan());
     }

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -12,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout};
 
 use super::Failure;
-use super::limits::{COMMAND, LOG_LINES, READY, SEEDING};
+use super::limits::{COMMAND, LOG_LINES, READY};
 use super::net::{Host, Line};
 
 /// What the ready line begins with.
@@ -121,27 +120,18 @@ impl Node {
 
     /// What it says of itself.
     pub(super) async fn status(&self) -> Result<Status, Failure> {
-        let said = self.modswarm(&["status", "--json"], COMMAND).await?;
-        serde_json::from_str(&said)
-            .map_err(|error| format!("`modswarm status --json` has another form: {error}").into())
-    }
-
-    /// Makes it fetch a module version from its upstream.
-    pub(super) async fn seed(&self, module: &str) -> Result<(), Failure> {
-        self.modswarm(&["seed", module], SEEDING).await.map(drop)
-    }
-
-    /// Runs a command against this node.
-    async fn modswarm(&self, args: &[&str], limit: Duration) -> Result<String, Failure> {
         let mut command = self.host.command(&self.modswarm);
-        command.args(args).arg("--data").arg(&self.data);
-        let what = || format!("`modswarm {}` on {}", args.join(" "), self.host.name);
-        let output = tokio::time::timeout(limit, command.output()).await.map_err(|_| format!("{} hangs", what()))??;
-        if output.status.success() {
-            return Ok(String::from_utf8(output.stdout)?);
+        command.args(["status", "--json", "--data"]).arg(&self.data);
+        let name = &self.host.name;
+        let output = tokio::time::timeout(COMMAND, command.output())
+            .await
+            .map_err(|_| format!("`modswarm status` on {name} hangs:\n{}", self.log()))??;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stderr);
+            return Err(format!("`modswarm status` on {name} failed: {}\n{}", said.trim(), self.log()).into());
         }
-        let said = String::from_utf8_lossy(&output.stderr);
-        Err(format!("{} failed: {}\n{}", what(), said.trim(), self.log()).into())
+        serde_json::from_slice(&output.stdout)
+            .map_err(|error| format!("`modswarm status --json` has another form: {error}").into())
     }
 
     /// Ends it as a power cut would.
