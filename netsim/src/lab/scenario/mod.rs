@@ -1,4 +1,7 @@
 //! The scenarios, one file each. Each builds its machines, runs, and says what came of it.
+//!
+//! A new one is a file here, a name in [`Scenario`] and a line in [`run`]. An office is a switch of its own; a machine that is plugged into
+//! the switches of two of them and runs `netsim relay` is the line between them.
 
 mod flash;
 mod idle;
