@@ -3,7 +3,9 @@
 mod bench;
 #[allow(dead_code, reason = "what a world can do is more than any one scenario needs")]
 mod world;
+mod lab;
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -21,11 +23,21 @@ enum Command {
     /// Measure something on real data.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Run real nodes in a network of Linux namespaces, and hold what they do to its limits. Needs root.
+    Lab(lab::Args),
+    /// Pass TCP on over a line with delay, rate and cuts, as between two offices.
+    Relay(lab::relay::Args),
+    /// One end of the lab's bare TCP stream.
+    #[command(hide = true, subcommand)]
+    LabProbe(lab::Probe),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Bench(bench) => bench.run(),
+        Command::Lab(args) => args.run().map_err(|error| -> Box<dyn Error> { error }),
+        Command::Relay(args) => lab::relay::run(&args).map_err(|error| -> Box<dyn Error> { error }),
+        Command::LabProbe(probe) => probe.run().map_err(|error| -> Box<dyn Error> { error }),
     };
     match outcome {
         Ok(code) => code,

@@ -53,7 +53,11 @@ impl Fixture {
         // How far a part compresses tells how much the whole takes.
         let part = size / 20;
         let (sample, ..) = write_zip(variant, part)?;
-        let unpacked = if variant == Variant::One { size } else { size * part / sample.len() as u64 };
+        let unpacked = match variant {
+            // Nothing is gained, and a sample of whole files of 1 MiB tells nothing of a small zip.
+            Variant::One | Variant::Noise => size,
+            Variant::Source | Variant::Dense => size * part / sample.len() as u64,
+        };
         let (zip, files, unpacked) = write_zip(variant, unpacked)?;
         let base = format!("/{MODULE}/@v/{VERSION}");
         Ok(Self { variant, zip_path: format!("{base}.zip"), zip: zip.into(), files, unpacked, base })
@@ -64,17 +68,26 @@ impl Fixture {
         self.zip.len() as u64
     }
 
-    /// Serves it as a GOPROXY on loopback as long as the runtime lives; what to give as `--upstream`.
-    pub(crate) async fn serve(&self) -> Result<String, Failure> {
+    /// Its files by their paths below a GOPROXY base.
+    pub(crate) fn tree(&self) -> [(String, Bytes); 3] {
         let info = format!(r#"{{"Version":"{VERSION}","Time":"2026-01-01T00:00:00Z"}}"#);
-        let table: HashMap<String, Bytes> = [
+        [
             (format!("{}.info", self.base), info.into()),
             (format!("{}.mod", self.base), go_mod().into()),
             (self.zip_path.clone(), self.zip.clone()),
         ]
-        .into();
+    }
+
+    /// Serves it as a GOPROXY on loopback as long as the runtime lives; what to give as `--upstream`.
+    pub(crate) async fn serve(&self) -> Result<String, Failure> {
+        let table: HashMap<String, Bytes> = self.tree().into();
         serve(move |path| table.get(path).cloned()).await
     }
+}
+
+/// The module version that every fixture is: `path@version`.
+pub(crate) fn module() -> String {
+    format!("{MODULE}@{VERSION}")
 }
 
 /// Serves what `answer` gives for a path as an HTTP server on loopback as long as the runtime lives; its URL.

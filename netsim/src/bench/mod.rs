@@ -1,13 +1,13 @@
 //! Benchmarks, one file each, and what they share.
 
 mod client;
-mod figures;
-mod fixture;
+pub(crate) mod figures;
+pub(crate) mod fixture;
 mod latency;
 mod local;
 mod memory;
 mod raw;
-mod sample;
+pub(crate) mod sample;
 mod site;
 mod transfer;
 mod upgrades;
