@@ -12,7 +12,7 @@ use crate::site::{Site, file};
 use crate::victim::{Victim, honest_seed};
 
 /// Enough to fill every queue on the way several times over.
-const MESSAGES: u32 = 4000;
+const MESSAGES: u32 = 2000;
 
 /// Announces `message(0)`, `message(1)` and so on, as fast as the liar's own line takes them.
 async fn flood(liar: &TestPeer, message: impl Fn(u32) -> Bytes) {
