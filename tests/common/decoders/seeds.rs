@@ -138,7 +138,7 @@ fn manifest(number: u8) -> Manifest {
     let info = format!(r#"{{"Version":"{}","Time":"2024-02-29T12:00:00Z"}}"#, module.version).into_bytes();
     Manifest {
         module,
-        info: if number % 2 == 0 { info } else { Vec::new() },
+        info: if number.is_multiple_of(2) { info } else { Vec::new() },
         go_mod_h1: H1::of_go_mod(&go_mod),
         go_mod: GoMod::Inline(go_mod),
         zip: Some(zip).filter(|_| number % 7 != 6),

@@ -131,7 +131,7 @@ fn version(text: &str) {
         assert!(Version::parse(&canonical).is_ok());
     }
     let Ok(version) = Version::parse(text) else { return };
-    assert_eq!(version.to_string(), text);
+    assert_eq!((version.as_str(), self::canonical(text).as_deref()), (text, Some(text)));
     assert_eq!(Version::from_escaped(&version.escaped()), Ok(version.clone()));
     assert!(!version.is_pseudo() || version.pseudo_rev().is_some());
     let _ = (version.major(), version.is_prerelease(), version.is_incompatible());
