@@ -9,6 +9,10 @@ mod common;
 mod catalog;
 #[path = "swarm/fetch.rs"]
 mod fetch;
+#[path = "swarm/floods.rs"]
+mod floods;
+#[path = "swarm/gossip.rs"]
+mod gossip;
 #[path = "swarm/hostile.rs"]
 mod hostile;
 #[path = "swarm/network.rs"]

@@ -40,6 +40,10 @@ pub struct ServeRules {
     pub seeks: usize,
     /// How often to say that somebody is working.
     pub working_every: Duration,
+    /// Time for an asker to take a piece of an answer.
+    pub write: Duration,
+    /// Time for an asker to finish a question that it has begun.
+    pub rest: Duration,
 }
 
 impl Default for ServeRules {
@@ -49,6 +53,8 @@ impl Default for ServeRules {
             allowance: limits::ALLOWANCE,
             seeks: limits::SEEKS,
             working_every: limits::WORKING_EVERY,
+            write: transfer::WRITE,
+            rest: transfer::REST_OF_FRAME,
         }
     }
 }
@@ -57,7 +63,7 @@ struct Server {
     seed: Arc<dyn Seed>,
     budget: Mutex<Budget>,
     seeks: Semaphore,
-    working_every: Duration,
+    rules: ServeRules,
 }
 
 /// Answers all peers of a swarm until `stop` is cancelled.
@@ -75,7 +81,7 @@ pub fn serve(
         seed,
         budget: Mutex::new(Budget::new(rules.allowance, Instant::now())),
         seeks: Semaphore::new(rules.seeks),
-        working_every: rules.working_every,
+        rules,
     });
     let session = move |peer, stream| session(Arc::clone(&server), peer, stream);
     Ok(tokio::spawn(accept_all(incoming, rules.streams, stop, session)))
@@ -90,7 +96,8 @@ async fn session(server: Arc<Server>, peer: PeerId, stream: Stream) {
 impl Server {
     async fn answer_all(&self, peer: PeerId, stream: Stream) -> Result<(), FrameError> {
         let (reader, writer) = stream.split();
-        let (mut reader, mut writer) = (FrameReader::new(reader), FrameWriter::new(writer, transfer::WRITE));
+        let (mut reader, mut writer) =
+            (FrameReader::with_rest(reader, self.rules.rest), FrameWriter::new(writer, self.rules.write));
         writer.header(&Reply::Hello { version: wire::VERSION }).await?;
         writer.flush().await?;
         while let Some(question) = wire::read_question(&mut reader).await? {
@@ -119,7 +126,7 @@ impl Server {
             self.seed.seek(question).await
         };
         let mut seeking = std::pin::pin!(seeking);
-        let mut every = tokio::time::interval(self.working_every);
+        let mut every = tokio::time::interval(self.rules.working_every);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         every.reset();
         loop {

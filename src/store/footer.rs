@@ -15,7 +15,8 @@ use std::io;
 use super::bloom;
 use super::disk::DiskFile;
 use super::entries::{Entries, Entry, Tally};
-use super::record::{Kind, StoreKey, id_at, le32, le64};
+use super::limits::{MAX_PAYLOAD, MAX_SEQ};
+use super::record::{HEADER, Kind, StoreKey, id_at, le32, le64};
 use crate::domain::blob::BlobId;
 
 /// Length of the trailer in bytes; it ends the file.
@@ -108,7 +109,7 @@ impl Footer {
         let tables = start.saturating_add(pages as u64 * PAGE as u64);
         let tables_len = pages as u64 * 32 + u64::from(blocks) * bloom::BLOCK as u64;
         // Bounded by the length of the file, before memory is taken.
-        if blocks == 0 || tables.checked_add(tables_len) != Some(at) {
+        if blocks == 0 || tables.checked_add(tables_len) != Some(at) || tally.max_seq > MAX_SEQ {
             return Err(FooterError::Damaged);
         }
         let mut bytes = vec![0; usize::try_from(tables_len).map_err(|_| FooterError::Damaged)?];
@@ -178,6 +179,12 @@ impl Footer {
         }
     }
 
+    /// Whether a record can be where an entry says.
+    fn holds(&self, entry: &Entry) -> bool {
+        let end = entry.offset.checked_add(HEADER as u64 + u64::from(entry.len));
+        entry.len as usize <= MAX_PAYLOAD && end.is_some_and(|end| end <= self.start)
+    }
+
     fn page<'a>(
         &self,
         file: &dyn DiskFile,
@@ -190,7 +197,8 @@ impl Footer {
         if held != wanted {
             file.read_exact_at(self.start + number as u64 * PAGE as u64, &mut bytes)?;
             let good = bytes[PAGE_CHECKED..] == key.check::<8>(&bytes[..PAGE_CHECKED]);
-            if !good || le32(&bytes, PER_PAGE * ENTRY) != wanted {
+            // The key of a store is in its files, so a check that fits is no proof: memory is taken for a record's length.
+            if !good || le32(&bytes, PER_PAGE * ENTRY) != wanted || !entries(&bytes).all(|entry| self.holds(&entry)) {
                 return Err(FooterError::Damaged);
             }
         }
@@ -238,7 +246,7 @@ mod tests {
         let mut entries = Entries::default();
         for n in 0..records {
             let kind = if n % 10 == 0 { Kind::FACT } else { Kind::BLOB };
-            entries.insert(&Header { kind, len: 10, batch: 1, seq: n + 1, id: id(n) }, n * 100);
+            entries.insert(&Header { kind, len: 10, batch: 1, seq: n + 1, id: id(n) }, n * 4);
         }
         let file = tempfile::tempfile().unwrap();
         Footer::write(&file, 5000, &entries, &KEY).unwrap();
@@ -277,7 +285,7 @@ mod tests {
             entries.insert(&Header { kind: Kind::FACT, len: 1, batch: 1, seq: n, id: id(n) }, 1000 + n);
         }
         let file = tempfile::tempfile().unwrap();
-        Footer::write(&file, 0, &entries, &KEY).unwrap();
+        Footer::write(&file, 5000, &entries, &KEY).unwrap();
         let footer = open(&file, true).unwrap();
         assert_eq!(footer.find(&file, &KEY, &id(7), Kind::FACT, &mut PageCache::default()).unwrap().len(), 201);
     }
@@ -312,5 +320,23 @@ mod tests {
         let len = DiskFile::len(&file).unwrap();
         assert!(matches!(Footer::open(&file, len, &StoreKey([1; 32]), true), Err(FooterError::Damaged)));
         assert!(matches!(Footer::open(&file, len - 1, &KEY, true), Err(FooterError::Damaged)));
+    }
+
+    #[test]
+    fn an_entry_that_lies_under_a_right_check_is_damage_before_memory_is_taken() {
+        let header = |len, seq| Header { kind: Kind::BLOB, len, batch: 1, seq, id: id(1) };
+        for (lie, offset) in [(header(u32::MAX, 1), 0), (header(10, 1), u64::MAX - 20), (header(10, 1), 4990)] {
+            let mut entries = Entries::default();
+            entries.insert(&lie, offset);
+            let file = tempfile::tempfile().unwrap();
+            Footer::write(&file, 5000, &entries, &KEY).unwrap();
+            let found = open(&file, true).unwrap().find(&file, &KEY, &id(1), Kind::BLOB, &mut PageCache::default());
+            assert!(matches!(found, Err(FooterError::Damaged)), "{lie:?} at {offset}");
+        }
+        let mut entries = Entries::default();
+        entries.insert(&header(10, u64::MAX), 0);
+        let file = tempfile::tempfile().unwrap();
+        Footer::write(&file, 5000, &entries, &KEY).unwrap();
+        assert!(matches!(open(&file, true), Err(FooterError::Damaged)));
     }
 }

@@ -6,6 +6,9 @@ use crate::domain::manifest::MAX_ENVELOPE;
 /// A segment is sealed once it is this long, in bytes: few enough files for a terabyte (4,000 handles), small enough
 /// that compacting one is a pause of a second.
 pub const SEGMENT_BYTES: u64 = 256 << 20;
+/// The highest sequence number that a record may have: with a million records a second it is reached after 146,000 years, so a higher
+/// one was not written by a store, and counting on from it would overflow.
+pub const MAX_SEQ: u64 = 1 << 62;
 /// A segment is sealed once it holds this many records: bounds the open segment's index in memory to some 25 MiB.
 pub const SEGMENT_RECORDS: usize = 1 << 18;
 /// The longest payload that a record header may claim, in bytes: an envelope is the longest thing stored, the rest is

@@ -17,7 +17,7 @@
 
 use bincode::{Decode, Encode};
 
-use super::limits::{MAX_FACT, MAX_FACT_KEY, MAX_PAYLOAD};
+use super::limits::{MAX_FACT, MAX_FACT_KEY, MAX_PAYLOAD, MAX_SEQ};
 use crate::domain::blob::BlobId;
 use crate::domain::codec::{self, CodecError};
 use crate::domain::manifest::ManifestId;
@@ -95,12 +95,12 @@ impl Header {
         if bytes[..4] != MAGIC || bytes[CHECKED..] != key.check::<8>(&bytes[..CHECKED]) {
             return None;
         }
-        let len = le32(bytes, 8);
-        if len as usize > MAX_PAYLOAD {
+        let (len, seq) = (le32(bytes, 8), le64(bytes, 16));
+        if len as usize > MAX_PAYLOAD || seq > MAX_SEQ {
             return None;
         }
         let id = BlobId::from_bytes(bytes[24..CHECKED].try_into().ok()?);
-        Some(Self { kind: Kind(bytes[4]), len, batch: le32(bytes, 12), seq: le64(bytes, 16), id })
+        Some(Self { kind: Kind(bytes[4]), len, batch: le32(bytes, 12), seq, id })
     }
 
     /// Length of header and payload in bytes.
@@ -172,12 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn a_header_of_another_store_or_with_a_huge_length_is_none() {
+    fn a_header_of_another_store_or_with_a_number_that_no_store_gives_is_none() {
         let key = StoreKey([7; 32]);
         assert_eq!(Header::decode(&header().encode(&StoreKey([8; 32])), &key), None);
         for len in [MAX_PAYLOAD as u32 + 1, 1 << 31, u32::MAX] {
             assert_eq!(Header::decode(&Header { len, ..header() }.encode(&key), &key), None);
         }
+        assert_eq!(Header::decode(&Header { seq: u64::MAX, ..header() }.encode(&key), &key), None);
+        assert!(Header::decode(&Header { seq: MAX_SEQ, ..header() }.encode(&key), &key).is_some());
         assert_eq!(Header::decode(&header().encode(&key)[..63], &key), None);
     }
 }

@@ -39,11 +39,18 @@ pub struct ServeLimits {
     pub streams: usize,
     /// Time for a peer to take a piece of an answer.
     pub write: Duration,
+    /// Time for a peer to finish a request that it has begun.
+    pub rest: Duration,
 }
 
 impl Default for ServeLimits {
     fn default() -> Self {
-        Self { streams_per_peer: limits::STREAMS_PER_PEER, streams: limits::STREAMS, write: limits::WRITE }
+        Self {
+            streams_per_peer: limits::STREAMS_PER_PEER,
+            streams: limits::STREAMS,
+            write: limits::WRITE,
+            rest: limits::REST_OF_FRAME,
+        }
     }
 }
 
@@ -87,7 +94,7 @@ async fn session(server: Arc<Server>, peer: PeerId, stream: Stream) {
     let live = Live::default();
     let meter = server.traffic.meter(peer);
     let end = tokio::try_join!(
-        read(FrameReader::new(reader), questions, &live),
+        read(FrameReader::with_rest(reader, server.limits.rest), questions, &live),
         load(&server, peer, queue, answers, &live),
         write(FrameWriter::new(writer, server.limits.write), out, &meter),
     );

@@ -221,8 +221,8 @@ pub enum FrameError {
     #[error("the stream broke: {0}")]
     Broken(#[from] io::Error),
     /// A frame that began and did not end.
-    #[error("a frame was not finished within {} s", limits::REST_OF_FRAME.as_secs())]
-    Stuck,
+    #[error("a frame was not finished within {:.1} s", .0.as_secs_f64())]
+    Stuck(Duration),
     /// A header over its limit.
     #[error("a frame header of {len} bytes is over the limit of {limit}")]
     HeaderTooLong {
@@ -251,7 +251,7 @@ impl FrameError {
     /// Whether the peer did what no honest peer does, or whether a cable may be the reason.
     #[must_use]
     pub fn is_fault(&self) -> bool {
-        !matches!(self, Self::Broken(_) | Self::Stuck)
+        !matches!(self, Self::Broken(_) | Self::Stuck(_))
     }
 }
 
@@ -259,12 +259,18 @@ impl FrameError {
 pub struct FrameReader<R> {
     stream: BufReader<R>,
     header: Vec<u8>,
+    rest: Duration,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
-    /// Reads from `stream`.
+    /// Reads from `stream`; a frame that has begun must end within [`limits::REST_OF_FRAME`].
     pub fn new(stream: R) -> Self {
-        Self { stream: BufReader::with_capacity(limits::READ_BUFFER, stream), header: Vec::new() }
+        Self::with_rest(stream, limits::REST_OF_FRAME)
+    }
+
+    /// Reads from `stream`; each part of a frame that has begun must end within `rest`.
+    pub fn with_rest(stream: R, rest: Duration) -> Self {
+        Self { stream: BufReader::with_capacity(limits::READ_BUFFER, stream), header: Vec::new(), rest }
     }
 
     /// The next request; `None` when the client has closed the stream between two frames.
@@ -368,12 +374,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         if self.stream.buffer().len() >= bytes.len() {
             return Ok(self.stream.read_exact(bytes).await?);
         }
-        within(limits::REST_OF_FRAME, self.stream.read_exact(bytes)).await
+        within(self.rest, self.stream.read_exact(bytes)).await
     }
 }
 
 async fn within<T>(wait: Duration, work: impl Future<Output = io::Result<T>>) -> Result<T, FrameError> {
-    tokio::time::timeout(wait, work).await.map_err(|_| FrameError::Stuck)?.map_err(FrameError::from)
+    tokio::time::timeout(wait, work).await.map_err(|_| FrameError::Stuck(wait))?.map_err(FrameError::from)
 }
 
 /// The writing end of a stream. Small frames are gathered until [`Self::flush`]; large payloads go through without a copy.

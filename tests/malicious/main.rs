@@ -28,6 +28,8 @@
 //! | odd, but proven | | `odd` | `odd` |
 //! | 5xx, a cut body, silence | | `upstream`, `upstream_zip`; `faults`: through a node | |
 //! | a version that does not exist | | `sumdb_node::proofs` | `manifests` |
+//! | more than can be read | | | `floods`, `swarm::floods`, `swarm::gossip` |
+//! | bytes that are no format of ours | `fuzz_corpus` | | `floods`, `swarm::gossip` |
 //!
 //! Names are modules of this binary, of the other test binaries (`sumdb::client` is `tests/sumdb/client.rs`) or, with `domain::`,
 //! unit tests. The public test vectors of golang.org/x/mod are in `x_mod` and, where they need what is not public, in the
@@ -50,6 +52,7 @@ mod sumdb;
 
 mod archive;
 mod faults;
+mod floods;
 mod manifests;
 mod odd;
 mod states;

@@ -9,6 +9,7 @@ mod sumdb;
 
 mod fresh;
 mod go;
+mod hostile;
 mod liars;
 mod obtain;
 mod proven;
