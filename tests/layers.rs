@@ -9,18 +9,19 @@ use std::path::{Path, PathBuf};
 /// Each top-level module of the library, and the ones that it may use. Arrows point down only.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
+    ("buffers", &[]),
     ("verified", &["domain"]),
     ("admin", &[]),
     ("config", &["domain"]),
     ("publish_dir", &["domain"]),
-    ("store", &["domain", "verified"]),
+    ("store", &["buffers", "domain", "verified"]),
     ("sumdb", &["domain"]),
     ("upstream", &["domain"]),
     ("engine", &["domain"]),
     ("swarm", &["domain", "engine"]),
-    ("transfer", &["domain", "engine", "verified", "swarm"]),
+    ("transfer", &["buffers", "domain", "engine", "verified", "swarm"]),
     ("asking", &["domain", "swarm", "transfer"]),
-    ("mirror", &["domain", "verified", "store", "sumdb", "upstream", "transfer", "asking", "admin"]),
+    ("mirror", &["buffers", "domain", "verified", "store", "sumdb", "upstream", "transfer", "asking", "admin"]),
     ("sync", &["domain", "verified", "store", "mirror", "swarm", "transfer"]),
     ("proxy", &["domain", "mirror", "admin"]),
     (

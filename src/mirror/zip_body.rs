@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 
-use super::arrivals::{Arrivals, not_held};
+use super::arrivals::{Arrivals, Reader, not_held};
 use crate::domain::blob::{BlobId, ReadAt};
 use crate::domain::recipe::{Layout, Span};
 use crate::store::Store;
@@ -30,19 +30,26 @@ pub struct ZipBody {
     store: Store,
     layout: Arc<Layout>,
     blake3: [u8; 32],
-    arrivals: Option<Arc<Arrivals>>,
+    arriving: Option<(Arc<Arrivals>, Arc<Reader>)>,
 }
 
 impl ZipBody {
     /// The zip that `layout` describes, out of `store`.
     #[must_use]
     pub fn new(store: Store, layout: Arc<Layout>, blake3: [u8; 32]) -> Self {
-        Self { store, layout, blake3, arrivals: None }
+        Self { store, layout, blake3, arriving: None }
     }
 
     /// The zip that `layout` describes, of which some chunks are still coming: reading waits for them.
     pub(super) fn arriving(store: Store, layout: Arc<Layout>, blake3: [u8; 32], arrivals: Arc<Arrivals>) -> Self {
-        Self { store, layout, blake3, arrivals: Some(arrivals) }
+        let reader = Arc::new(arrivals.reader());
+        Self { store, layout, blake3, arriving: Some((arrivals, reader)) }
+    }
+
+    /// The same for one more who reads it: while chunks are still coming, they are kept until each has had them.
+    pub(super) fn another(&self) -> Self {
+        let another = |(arrivals, _): &(Arc<Arrivals>, _)| (Arc::clone(arrivals), Arc::new(arrivals.reader()));
+        Self { arriving: self.arriving.as_ref().map(another), ..self.clone() }
     }
 
     /// Length in bytes.
@@ -150,8 +157,8 @@ impl ZipBody {
 
     /// The first of `ids`, and those that follow as far as they are here.
     fn some_chunks(&self, ids: &[BlobId]) -> io::Result<Vec<Bytes>> {
-        if let Some(arrivals) = &self.arrivals {
-            return arrivals.take(ids, &self.store);
+        if let Some((_, reader)) = &self.arriving {
+            return reader.take(ids, &self.store);
         }
         let chunks = self.store.get_many(ids).map_err(io::Error::other)?;
         chunks.into_iter().zip(ids).map(|(chunk, id)| chunk.ok_or_else(|| not_held(id))).collect()
