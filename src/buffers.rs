@@ -47,8 +47,19 @@ impl Buffer {
     }
 
     /// The bytes as they are from now on. The memory is kept for others when the last part of them is dropped.
-    pub(crate) fn freeze(mut self) -> Bytes {
-        if self.len < LEAST { std::mem::take(&mut self.bytes).into() } else { Bytes::from_owner(self) }
+    pub(crate) fn freeze(self) -> Bytes {
+        let len = self.len;
+        self.freeze_first(len)
+    }
+
+    /// The first `len` bytes, as [`Self::freeze`] does it with all.
+    pub(crate) fn freeze_first(mut self, len: usize) -> Bytes {
+        self.len = len.min(self.len);
+        if self.bytes.len() >= LEAST {
+            return Bytes::from_owner(self);
+        }
+        self.bytes.truncate(self.len);
+        std::mem::take(&mut self.bytes).into()
     }
 }
 
@@ -109,6 +120,8 @@ impl Pool {
 mod tests {
     use super::*;
 
+    const MIB: usize = 1 << 20;
+
     #[test]
     fn what_is_given_back_is_given_out_again_to_those_whom_it_fits() {
         let pool = Pool::new();
@@ -118,11 +131,9 @@ mod tests {
         pool.give_back(first);
         assert_eq!(pool.take(MIB / 2).len(), MIB / 2, "one of twice the length is not for it");
         assert_eq!(pool.take(MIB + 1).len(), MIB + STEP, "and a shorter one is not either");
-        assert_eq!(pool.take(MIB - STEP).as_ptr(), place);
-        assert_eq!(pool.lock().bytes, 0);
+        let again = pool.take(MIB - STEP);
+        assert_eq!((again.as_ptr(), again.len(), pool.lock().bytes), (place, MIB, 0));
     }
-
-    const MIB: usize = 1 << 20;
 
     #[test]
     fn what_is_kept_is_bounded() {
@@ -144,6 +155,9 @@ mod tests {
             buffer.as_mut().fill(7);
             let bytes = buffer.freeze();
             assert_eq!((bytes.len(), bytes.iter().all(|byte| *byte == 7)), (len, true));
+            let mut buffer = Buffer::of(len);
+            buffer.as_mut().fill(8);
+            assert_eq!(buffer.freeze_first(len / 2), vec![8; len / 2]);
         }
     }
 }
