@@ -127,6 +127,7 @@
 
 pub mod admin;
 pub mod asking;
+mod buffers;
 pub mod cli;
 pub mod config;
 pub mod daemon;

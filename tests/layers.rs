@@ -9,21 +9,25 @@ use std::path::{Path, PathBuf};
 /// Each top-level module of the library, and the ones that it may use. Arrows point down only.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
+    ("buffers", &[]),
     ("verified", &["domain"]),
     ("admin", &[]),
     ("config", &["domain"]),
     ("publish_dir", &["domain"]),
-    ("store", &["domain", "verified"]),
+    ("store", &["buffers", "domain", "verified"]),
     ("sumdb", &["domain"]),
     ("upstream", &["domain"]),
     ("engine", &["domain"]),
     ("swarm", &["domain", "engine"]),
-    ("transfer", &["domain", "engine", "verified", "swarm"]),
+    ("transfer", &["buffers", "domain", "engine", "verified", "swarm"]),
     ("spread", &["domain", "engine", "verified", "transfer"]),
     ("asking", &["domain", "swarm", "transfer"]),
     (
         "mirror",
-        &["domain", "verified", "store", "sumdb", "upstream", "engine", "transfer", "spread", "asking", "admin"],
+        &[
+            "buffers", "domain", "verified", "store", "sumdb", "upstream", "engine", "transfer", "spread", "asking",
+            "admin",
+        ],
     ),
     ("sync", &["domain", "engine", "verified", "store", "mirror", "swarm", "transfer", "spread"]),
     ("proxy", &["domain", "mirror", "admin"]),

@@ -14,12 +14,10 @@ use serde::Serialize;
 use super::client::Http;
 use super::figures::{megabytes, size};
 use super::fixture::{Fixture, Variant};
-use super::sample::{Memory, Sampler};
+use super::sample::{LIMIT_BYTES, Memory, Sampler};
 use super::site::Node;
 use super::{Failure, runtime};
 
-/// What is promised for each process.
-const LIMIT_BYTES: u64 = 150_000_000;
 /// Clients that read slowly, at the same time.
 const SLOW_CLIENTS: usize = 4;
 
@@ -98,7 +96,7 @@ async fn measure(args: &Args, variant: Variant, report: &mut Report) -> Result<(
     seed.obtain(&fixture, &http).await?;
     phase("ingest from the upstream", "seed", ingesting.stop().await?);
 
-    let node = Node::peer_of(&dir, &seed, &http).await?;
+    let node = Node::peer_of(&dir, std::slice::from_ref(&seed), &http).await?;
     let (serving, fetching) = (Sampler::start(seed.pid())?, Sampler::start(node.pid())?);
     node.obtain(&fixture, &http).await?;
     phase("fetch from the seed", "seed", serving.stop().await?);

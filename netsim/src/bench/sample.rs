@@ -10,6 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::Failure;
 
+/// What is promised: the most that a process has resident, in bytes.
+pub(crate) const LIMIT_BYTES: u64 = 100_000_000;
 /// Between two looks at a process.
 const EVERY: Duration = Duration::from_millis(10);
 /// The unit of processor times in `/proc/PID/stat`: `USER_HZ` is 100 on every Linux.

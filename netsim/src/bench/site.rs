@@ -20,20 +20,21 @@ pub(crate) struct Node {
 impl Node {
     /// A node with an upstream, that holds nothing yet.
     pub(crate) async fn seed(dir: &Path, upstream: &str) -> Result<Self, Failure> {
-        Self::start(dir, Some(upstream), None).await
+        Self::start(dir, Some(upstream), &[]).await
     }
 
-    /// A node that is connected with `peer` and knows the one module version that it has.
-    pub(crate) async fn peer_of(dir: &Path, peer: &Self, http: &Http) -> Result<Self, Failure> {
-        let node = Self::start(dir, None, Some(&peer.ready.peer)).await?;
-        let knows = |status: &modswarm::admin::Status| !status.peers.is_empty() && status.store.versions > 0;
+    /// A node that is connected with `peers` and knows the one module version that they have.
+    pub(crate) async fn peer_of(dir: &Path, peers: &[Self], http: &Http) -> Result<Self, Failure> {
+        let addresses: Vec<&str> = peers.iter().map(|peer| peer.ready.peer.as_str()).collect();
+        let node = Self::start(dir, None, &addresses).await?;
+        let knows = |status: &modswarm::admin::Status| status.peers.len() >= peers.len() && status.store.versions > 0;
         http.wait(&node.ready.goproxy, knows).await?;
         Ok(node)
     }
 
-    async fn start(dir: &Path, upstream: Option<&str>, peer: Option<&str>) -> Result<Self, Failure> {
+    async fn start(dir: &Path, upstream: Option<&str>, peers: &[&str]) -> Result<Self, Failure> {
         let data = tempfile::Builder::new().prefix("modswarm-bench-").tempdir_in(dir)?;
-        let (running, ready) = Running::node(data.path(), upstream, peer, None).await?;
+        let (running, ready) = Running::node(data.path(), upstream, peers, None).await?;
         Ok(Self { running, ready, _data: data })
     }
 

@@ -48,9 +48,9 @@ pub(crate) struct NodeArgs {
     /// The only upstream.
     #[arg(long)]
     upstream: Option<String>,
-    /// The only peer.
+    /// A peer; may be given several times.
     #[arg(long)]
-    peer: Option<String>,
+    peer: Vec<String>,
     /// The only checksum database.
     #[arg(long)]
     sumdb: Option<String>,
@@ -103,7 +103,7 @@ async fn node(args: NodeArgs, stop: CancellationToken) -> Result<(), Failure> {
         http: ([127, 0, 0, 1], 0).into(),
         http_prefix: String::new(),
         swarm: vec!["/ip4/127.0.0.1/tcp/0".into()],
-        peers: args.peer.into_iter().collect(),
+        peers: args.peer,
         upstream: args.upstream.map(UpstreamChoice::List),
         fresh: Duration::from_secs(60),
         replicas: 0,
@@ -134,17 +134,18 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts a node in `data`, with an upstream or a peer, and a checksum database or none.
+    /// Starts a node in `data`, with an upstream or peers, and a checksum database or none.
     pub(crate) async fn node(
         data: &Path,
         upstream: Option<&str>,
-        peer: Option<&str>,
+        peers: &[&str],
         sumdb: Option<&str>,
     ) -> Result<(Self, NodeReady), Failure> {
         let mut args = vec!["node".to_owned(), "--data".into(), data.display().to_string()];
-        for (flag, value) in [("--upstream", upstream), ("--peer", peer), ("--sumdb", sumdb)] {
-            args.extend(value.iter().flat_map(|value| [flag.to_owned(), (*value).to_owned()]));
-        }
+        let peers = peers.iter().map(|peer| ("--peer", *peer));
+        let others = [("--upstream", upstream), ("--sumdb", sumdb)];
+        let others = others.into_iter().filter_map(|(flag, value)| value.map(|value| (flag, value)));
+        args.extend(peers.chain(others).flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()]));
         Self::start(&args).await
     }
 

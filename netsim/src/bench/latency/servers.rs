@@ -45,7 +45,7 @@ async fn node(tree: &Arc<Tree>, data: &Path) -> Result<Server, Failure> {
     let shared = Arc::clone(tree);
     let upstream = serve(move |path| shared.answer(path)).await?;
     let sumdb = tree.sumdb();
-    let (seed, at) = Running::node(data, Some(&upstream), None, Some(&sumdb)).await?;
+    let (seed, at) = Running::node(data, Some(&upstream), &[], Some(&sumdb)).await?;
     let http = Http::new()?;
     // What follows from the zips is asked for when they are there.
     for kind in [Kind::Zip, Kind::List, Kind::Lookup] {
@@ -54,7 +54,7 @@ async fn node(tree: &Arc<Tree>, data: &Path) -> Result<Server, Failure> {
         futures::stream::iter(asked).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
     }
     seed.stop().await?;
-    let (node, at) = Running::node(data, None, None, Some(&sumdb)).await?;
+    let (node, at) = Running::node(data, None, &[], Some(&sumdb)).await?;
     let address = at.goproxy.strip_prefix("http://").ok_or("a node says no address")?.parse()?;
     Ok(Server::Node(node, address))
 }
