@@ -1,5 +1,6 @@
 //! The composition root: builds everything in order, stops it in reverse; the first task that fails stops all.
 
+mod doctor;
 mod files;
 mod node;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use libp2p::Multiaddr;
+use libp2p::identity::Keypair;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -196,9 +198,7 @@ impl Daemon {
         let peer_id = identity.public().to_peer_id();
         let mut parts: JoinSet<Part> = JoinSet::new();
 
-        let beacon = config.mdns.then(|| BeaconConfig { port: BEACON_PORT, site: [0; 8], loopback_only: false });
-        let remember = Some(config.data.join(files::PEERS));
-        let swarm_config = SwarmConfig { identity, listen, peers, mdns: config.mdns, beacon, remember };
+        let swarm_config = swarm_config(&config, identity, listen, peers);
         let (swarm, swarm_news, swarm_task) = swarm::start(swarm_config, stop.clone()).await?;
         parts.spawn(async move { ("swarm", swarm_task.await.map_err(|why| why.to_string())) });
         let held = Arc::new(sync::StoreHeld::new(store.clone()));
@@ -307,6 +307,13 @@ impl Daemon {
             None => Ok(()),
         }
     }
+}
+
+/// What the swarm is started with. Without discovery on the LAN there is no beacon either.
+fn swarm_config(config: &Config, identity: Keypair, listen: Vec<Multiaddr>, peers: Vec<Multiaddr>) -> SwarmConfig {
+    let beacon = BeaconConfig { port: BEACON_PORT, site: [0; 8], loopback_only: false };
+    let remember = Some(config.data.join(files::PEERS));
+    SwarmConfig { identity, listen, peers, mdns: config.mdns, beacon: config.mdns.then_some(beacon), remember }
 }
 
 /// Holds what is in the catalog to the rule of this start, and says so where the rule lets much in or takes much out.
