@@ -1,5 +1,6 @@
 //! The composition root: builds everything in order, stops it in reverse; the first task that fails stops all.
 
+mod doctor;
 mod files;
 mod member;
 mod node;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use libp2p::Multiaddr;
+use libp2p::identity::Keypair;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -31,7 +33,7 @@ use crate::spread::{self, Spread};
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::sumdb::ClientError;
 use crate::swarm::limits::BEACON_PORT;
-use crate::swarm::{self, BeaconConfig, SwarmConfig, SwarmError, SwarmHandle};
+use crate::swarm::{self, BeaconConfig, Membership, SwarmConfig, SwarmError, SwarmHandle};
 use crate::sync::{self, Members, Replicas, Sync};
 use crate::transfer::{self, AlreadyServing, Fetcher, ServeLimits, Traffic};
 use crate::upstream::{BadProxyList, ProxyList, ProxyUrl, Upstream, UpstreamError, UpstreamOptions};
@@ -232,10 +234,7 @@ impl Daemon {
         joined.check_seed(upstream.is_some());
         parts.spawn(renewal(joined.renew(stop.clone())));
         let Joined { membership, orders, blocks, .. } = joined;
-        let site = membership.site().map_or([0; 8], |site| site.tag());
-        let beacon = config.mdns.then(|| BeaconConfig { port: BEACON_PORT, site, loopback_only: false });
-        let remember = Some(config.data.join(files::PEERS));
-        let swarm_config = SwarmConfig { identity, listen, peers, mdns: config.mdns, beacon, remember };
+        let swarm_config = swarm_config(&config, identity, listen, peers, &membership);
         let (swarm, swarm_news, swarm_task) = swarm::join(swarm_config, membership.clone(), stop.clone()).await?;
         parts.spawn(async move { ("swarm", swarm_task.await.map_err(|why| why.to_string())) });
         let held = Arc::new(sync::StoreHeld::new(store.clone(), blocks.clone(), membership));
@@ -351,6 +350,20 @@ impl Daemon {
             None => Ok(()),
         }
     }
+}
+
+/// What the swarm is started with. Without discovery on the LAN there is no beacon either.
+fn swarm_config(
+    config: &Config,
+    identity: Keypair,
+    listen: Vec<Multiaddr>,
+    peers: Vec<Multiaddr>,
+    membership: &Membership,
+) -> SwarmConfig {
+    let site = membership.site().map_or([0; 8], |site| site.tag());
+    let beacon = BeaconConfig { port: BEACON_PORT, site, loopback_only: false };
+    let remember = Some(config.data.join(files::PEERS));
+    SwarmConfig { identity, listen, peers, mdns: config.mdns, beacon: config.mdns.then_some(beacon), remember }
 }
 
 /// Holds what is in the catalog to the rule of this start, and says so where the rule lets much in or takes much out.

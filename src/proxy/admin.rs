@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 use super::Proxy;
 use super::publish::publish;
 use crate::admin::{
-    MAX_BODY, ORDERS_PATH, PUBLISH_PATH, PublishAnswer, PublishRequest, SEED_PATH, STATUS_PATH, SeedEvent, SeedRequest,
-    Status, TOKEN_HEADER,
+    DOCTOR_PATH, Doctor, MAX_BODY, ORDERS_PATH, PUBLISH_PATH, PublishAnswer, PublishRequest, SEED_PATH, STATUS_PATH,
+    SeedEvent, SeedRequest, Status, TOKEN_HEADER,
 };
 use crate::mirror::Upload;
 use crate::mirror::source::SourceError;
@@ -26,6 +26,9 @@ use crate::mirror::source::SourceError;
 pub trait Node: Send + Sync + 'static {
     /// How the node is.
     fn status(&self) -> BoxFuture<'_, Status>;
+
+    /// What the node knows of the network and of its peers.
+    fn doctor(&self) -> BoxFuture<'_, Doctor>;
 
     /// Starts a seed run; it goes on when the receiver is dropped.
     ///
@@ -75,6 +78,7 @@ pub(super) fn routes() -> Router<Proxy> {
     let below = |path: &'static str| path.strip_prefix("/-").unwrap_or(path);
     Router::new()
         .route(below(STATUS_PATH), get(status))
+        .route(below(DOCTOR_PATH), get(doctor))
         .route(below(SEED_PATH), post(seed))
         .route(below(PUBLISH_PATH), post(publish))
         .route(below(ORDERS_PATH), get(orders).post(take_orders))
@@ -83,6 +87,10 @@ pub(super) fn routes() -> Router<Proxy> {
 
 async fn status(State(proxy): State<Proxy>) -> Response {
     Json(proxy.node.status().await).into_response()
+}
+
+async fn doctor(State(proxy): State<Proxy>) -> Response {
+    Json(proxy.node.doctor().await).into_response()
 }
 
 async fn seed(

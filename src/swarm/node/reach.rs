@@ -184,7 +184,8 @@ fn reason(err: &DialError) -> String {
                 while let Some(source) = cause.source() {
                     cause = source;
                 }
-                format!("{}: {cause}", without_peer(address))
+                // Which address it was is clear if there is one only.
+                if errors.len() == 1 { cause.to_string() } else { format!("{}: {cause}", without_peer(address)) }
             });
             words.collect::<Vec<_>>().join("; ")
         }
