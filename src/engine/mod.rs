@@ -8,7 +8,9 @@
 //! | module | job |
 //! |---|---|
 //! | [`reconcile`] | two nodes find out which manifests only one of them has |
+//! | [`seek`] | a node wants what no neighbour holds: which of the other holders answer |
 //! | [`spread`] | many nodes want the same item: who sends which slice of it to whom |
 
 pub mod reconcile;
+pub mod seek;
 pub mod spread;
