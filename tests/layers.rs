@@ -21,7 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("transfer", &["domain", "engine", "verified", "swarm"]),
     ("asking", &["domain", "swarm", "transfer"]),
     ("mirror", &["domain", "verified", "store", "sumdb", "upstream", "transfer", "asking", "admin"]),
-    ("sync", &["domain", "verified", "store", "mirror", "swarm", "transfer"]),
+    ("sync", &["domain", "engine", "verified", "store", "mirror", "swarm", "transfer"]),
     ("proxy", &["domain", "mirror", "admin"]),
     (
         "daemon",

@@ -27,7 +27,7 @@ use crate::proxy::Proxy;
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::sumdb::ClientError;
 use crate::swarm::{self, SwarmConfig, SwarmError, SwarmHandle};
-use crate::sync::{self, Replicas, Sync};
+use crate::sync::{self, Replicas, Seeker, Sync};
 use crate::transfer::{self, AlreadyServing, Fetcher, ServeLimits, Traffic};
 use crate::upstream::{BadProxyList, ProxyList, ProxyUrl, Upstream, UpstreamError, UpstreamOptions};
 use node::RunningNode;
@@ -217,7 +217,7 @@ impl Daemon {
         let publishing = Publishing::new(intake.clone(), tmp.clone(), config.site.path);
         let upstream_text = upstream.as_ref().map(|(_, text)| text.clone());
         let upstream = upstream.map(|(upstream, _)| FromUpstream::new(upstream, tmp));
-        let peers = Arc::new(FromPeers::new(fetcher.clone()));
+        let peers = Arc::new(FromPeers::new(fetcher.clone()).seeking(Arc::new(Seeker::new(swarm.clone()))));
         if config.replicas > 0 {
             let (swarm, peers, intake) = (swarm.clone(), peers.clone(), intake.clone());
             parts.spawn(replicas(Replicas { swarm, peers, intake, floor: config.replicas }, stop.clone()));
@@ -228,8 +228,7 @@ impl Daemon {
             let answering = asking::serve(control, Arc::new(mirror.clone()), rules, stop.clone())?;
             parts.spawn(async move { ("seeding", answering.await.map_err(|why| why.to_string())) });
         }
-        let syncing =
-            Sync { swarm: swarm.clone(), fetcher, held, intake }.run(swarm_news, news, new_states, stop.clone());
+        let syncing = Sync::new(swarm.clone(), fetcher, held, intake).run(swarm_news, news, new_states, stop.clone());
         parts.spawn(async move {
             ("catalog", {
                 syncing.await;

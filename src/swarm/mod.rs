@@ -89,6 +89,7 @@ pub enum SwarmNews {
 enum Command {
     Announce(Bytes),
     Report { id: AnnouncementId, from: PeerId, verdict: Verdict },
+    Dial { peer: PeerId, addresses: Vec<Multiaddr> },
 }
 
 /// The way to talk to a running swarm. Cheap to clone; the swarm runs until its cancellation token says otherwise.
@@ -186,6 +187,15 @@ impl SwarmHandle {
     /// [`SwarmError::Busy`], [`SwarmError::Stopped`].
     pub fn report(&self, id: AnnouncementId, from: PeerId, verdict: Verdict) -> Result<(), SwarmError> {
         self.command(Command::Report { id, from, verdict })
+    }
+
+    /// Dials a peer once, unless it is connected or banned. Which addresses may be dialled, and how often, is for the caller to
+    /// say. Does not wait: a connection shows in [`Self::connected`].
+    ///
+    /// # Errors
+    /// [`SwarmError::Busy`], [`SwarmError::Stopped`].
+    pub fn dial(&self, peer: PeerId, addresses: Vec<Multiaddr>) -> Result<(), SwarmError> {
+        self.command(Command::Dial { peer, addresses })
     }
 
     /// Where the id of a peer goes that is to be disconnected and neither dialled nor let in again until the node restarts.

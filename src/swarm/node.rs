@@ -151,6 +151,7 @@ impl Node {
         match input {
             Input::Command(Command::Announce(bytes)) => self.announce(bytes),
             Input::Command(Command::Report { id, from, verdict }) => self.report(&id, &from, verdict),
+            Input::Command(Command::Dial { peer, addresses }) => self.dial_once(peer, addresses),
             Input::Ban(peer) => self.ban(peer),
             Input::Resolved(dial, Ok(addresses)) => self.dial(Dial { addresses, ..dial }),
             Input::Resolved(dial, Err(err)) => {
@@ -216,6 +217,18 @@ impl Node {
         match self.swarm.dial(opts) {
             Ok(()) => drop(self.attempts.insert(id, dial.goal)),
             Err(err) => self.missed(dial.goal, &err),
+        }
+    }
+
+    /// A dial that nobody repeats.
+    fn dial_once(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
+        let opts = DialOpts::peer_id(peer)
+            .addresses(addresses)
+            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .allocate_new_port()
+            .build();
+        if let Err(err) = self.swarm.dial(opts) {
+            tracing::debug!(%peer, %err, "a dial led to nothing");
         }
     }
 

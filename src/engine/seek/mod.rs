@@ -122,7 +122,8 @@ mod tests {
         for holders in [1_u32, 3, 10, 100, 1000] {
             let (mut answers, mut longest) = (0, Duration::ZERO);
             for item in 0..50 {
-                let mut waits: Vec<Duration> = (0..holders).map(|me| wait(&wanted(item, 1), &me.to_le_bytes())).collect();
+                let mut waits: Vec<Duration> =
+                    (0..holders).map(|me| wait(&wanted(item, 1), &me.to_le_bytes())).collect();
                 waits.sort_unstable();
                 let mut said: Vec<Duration> = Vec::new();
                 for at in waits {
@@ -177,7 +178,8 @@ mod tests {
     fn seeks_cannot_make_a_node_dial_often() {
         let mut seeks = Seeks::default();
         (0..10).for_each(|item| drop(seeks.heard(wanted(item, item), b"me", SECOND)));
-        let answers = |seeks: &mut Seeks, now| (0..10).filter(|item| seeks.may_answer(&wanted(*item, *item), now)).count();
+        let answers =
+            |seeks: &mut Seeks, now| (0..10).filter(|item| seeks.may_answer(&wanted(*item, *item), now)).count();
         assert_eq!(answers(&mut seeks, SECOND), limits::DIALS);
         assert_eq!(answers(&mut seeks, SECOND + limits::DIALS_IN / 2), 0);
         assert_eq!(answers(&mut seeks, SECOND + limits::DIALS_IN), limits::DIALS);
