@@ -217,7 +217,10 @@ impl Daemon {
         let publishing = Publishing::new(intake.clone(), tmp.clone(), config.site.path);
         let upstream_text = upstream.as_ref().map(|(_, text)| text.clone());
         let upstream = upstream.map(|(upstream, _)| FromUpstream::new(upstream, tmp));
-        let peers = Arc::new(FromPeers::new(fetcher.clone()).seeking(Arc::new(Seeker::new(swarm.clone()))));
+        let peers = FromPeers::new(fetcher.clone());
+        // Who has an upstream need not wait for the other end of the site.
+        let alone = upstream.is_none();
+        let peers = Arc::new(if alone { peers.seeking(Arc::new(Seeker::new(swarm.clone()))) } else { peers });
         if config.replicas > 0 {
             let (swarm, peers, intake) = (swarm.clone(), peers.clone(), intake.clone());
             parts.spawn(replicas(Replicas { swarm, peers, intake, floor: config.replicas }, stop.clone()));
