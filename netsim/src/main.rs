@@ -1,9 +1,9 @@
 //! Benchmarks and simulations of modswarm.
 
 mod bench;
+mod lab;
 #[allow(dead_code, reason = "what a world can do is more than any one scenario needs")]
 mod world;
-mod lab;
 
 use std::error::Error;
 use std::process::ExitCode;

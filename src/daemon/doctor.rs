@@ -19,9 +19,9 @@ pub(super) async fn doctor(swarm: &SwarmHandle) -> Doctor {
 
 fn refusals(swarm: &SwarmHandle) -> Vec<RefusalLine> {
     let line = |refusal: &Refusal| RefusalLine {
-        peer: Some(refusal.peer.to_string()),
+        id: Some(refusal.peer.to_string()),
         address: refusal.address.to_string(),
-        why: refusal.why.to_string(),
+        reason: refusal.why.to_string(),
         seconds: since(refusal.when),
     };
     swarm.refusals().iter().map(line).collect()

@@ -11,10 +11,12 @@
 //! | [`neighbours`] | whom to dial, whom to keep, whom to let go |
 //! | [`reconcile`] | two nodes find out which manifests only one of them has |
 //! | [`slices`] | which blobs of an item make a slice |
+//! | [`seek`] | a node wants what no neighbour holds: which of the other holders answer |
 //! | [`spread`] | many nodes want the same item: who sends which slice of it to whom |
 
 pub mod beacon;
 pub mod neighbours;
 pub mod reconcile;
+pub mod seek;
 pub mod slices;
 pub mod spread;

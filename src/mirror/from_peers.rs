@@ -13,6 +13,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use futures::StreamExt as _;
+use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use libp2p::PeerId;
 use tokio::sync::{Semaphore, mpsc};
@@ -48,10 +49,18 @@ const EARLY_CHECKS: usize = 4;
 /// one each of three peers.
 const MANIFESTS_TRIED: usize = 4;
 
+/// Finds nodes beyond the neighbours that hold a version.
+pub trait Seek: Send + Sync {
+    /// Asks the site for who holds everything that a manifest names, and waits for a bounded time. Whether somebody has
+    /// connected since, so that it is worth trying again.
+    fn seek(&self, id: ManifestId) -> BoxFuture<'_, bool>;
+}
+
 /// The swarm as a source.
 pub struct FromPeers {
     fetcher: Fetcher,
     spread: Option<Spread>,
+    seek: Option<Arc<dyn Seek>>,
     early_checks: Arc<Semaphore>,
 }
 
@@ -59,13 +68,19 @@ impl FromPeers {
     /// Fetches with `fetcher`.
     #[must_use]
     pub fn new(fetcher: Fetcher) -> Self {
-        Self { fetcher, spread: None, early_checks: Arc::new(Semaphore::new(EARLY_CHECKS)) }
+        Self { fetcher, spread: None, seek: None, early_checks: Arc::new(Semaphore::new(EARLY_CHECKS)) }
     }
 
     /// Brings what is large in slices, together with all that want it at the same time.
     #[must_use]
     pub fn with_spread(self, spread: Spread) -> Self {
         Self { spread: Some(spread), ..self }
+    }
+
+    /// The same, and what no neighbour has is sought once with `seek`.
+    #[must_use]
+    pub fn seeking(self, seek: Arc<dyn Seek>) -> Self {
+        Self { seek: Some(seek), ..self }
     }
 
     async fn fetch(&self, want: &Want, intake: &Intake) -> Result<(), SourceError> {
@@ -81,13 +96,27 @@ impl FromPeers {
                     Err(_) => break,
                 },
             };
-            match self.fetch_as(want, &held, intake).await {
+            match self.fetch_or_seek(want, &held, intake).await {
                 Err(SourceError::Forged(why)) if is_withdrawn(&held, intake).await? => forged = Some(why),
                 other => return other,
             }
             doubted.extend(from);
         }
         Err(SourceError::Forged(forged.unwrap_or_else(|| format!("no peer has {} as it should be", want.module))))
+    }
+
+    /// As [`Self::fetch_as`]; what the neighbours do not have is sought, and then tried once more. What has come by then
+    /// is stored, and does not come again.
+    async fn fetch_or_seek(&self, want: &Want, held: &Held, intake: &Intake) -> Result<(), SourceError> {
+        match (self.fetch_as(want, held, intake).await, &self.seek) {
+            (Err(SourceError::Failed(why)), Some(seek)) => {
+                if !seek.seek(held.id).await {
+                    return Err(SourceError::Failed(why));
+                }
+                self.fetch_as(want, held, intake).await
+            }
+            (fetched, _) => fetched,
+        }
     }
 
     /// Brings what a manifest of the catalog names. When that turns out to be wrong, the manifest is withdrawn.

@@ -45,7 +45,7 @@ use crate::domain::request::{Query, Request};
 use crate::store::{Held, Store, StoreError};
 pub use blocked::Blocks;
 use flight::Flights;
-pub use from_peers::FromPeers;
+pub use from_peers::{FromPeers, Seek};
 pub use from_seeds::FromSeeds;
 pub use from_upstream::FromUpstream;
 pub use intake::Intake;

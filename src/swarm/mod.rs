@@ -123,6 +123,7 @@ enum Command {
     Found(PeerId, Vec<Multiaddr>),
     Used(Vec<PeerId>),
     Discovery(oneshot::Sender<Discovery>),
+    Dial { peer: PeerId, addresses: Vec<Multiaddr> },
 }
 
 /// The way to talk to a running swarm. Cheap to clone; the swarm runs until its cancellation token says otherwise.
@@ -295,6 +296,15 @@ impl SwarmHandle {
         let (answer, answered) = oneshot::channel();
         self.command(Command::Discovery(answer))?;
         answered.await.map_err(|_| SwarmError::Stopped)
+    }
+
+    /// Dials a peer once, unless it is connected or banned. Which addresses may be dialled, and how often, is for the caller to
+    /// say. Does not wait: a connection shows in [`Self::connected`].
+    ///
+    /// # Errors
+    /// [`SwarmError::Busy`], [`SwarmError::Stopped`].
+    pub fn dial(&self, peer: PeerId, addresses: Vec<Multiaddr>) -> Result<(), SwarmError> {
+        self.command(Command::Dial { peer, addresses })
     }
 
     /// Where the id of a peer goes that is to be disconnected and neither dialled nor let in again until the node restarts.

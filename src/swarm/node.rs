@@ -196,6 +196,7 @@ impl Node {
             Input::Command(Command::Used(peers)) => self.used(&peers),
             // Who asked may have gone.
             Input::Command(Command::Discovery(answer)) => drop(answer.send(self.discovery())),
+            Input::Command(Command::Dial { peer, addresses }) => self.dial_once(peer, addresses),
             Input::Ban(peer) => self.ban(peer),
             Input::Heard(Heard::Found(peer, addresses)) => self.found(peer, addresses, How::Lan),
             Input::Heard(Heard::NetworkChanged) => self.drive(Neighbour::NetworkChanged),

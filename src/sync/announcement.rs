@@ -1,4 +1,5 @@
-//! What an announcement says: a whole small manifest, the name of a large one, or that a checksum database has a new state.
+//! What an announcement says: a whole small manifest, the name of a large one, that a checksum database has a new state, that a
+//! catalog has changed much, or that somebody seeks a version.
 
 use bincode::{Decode, Encode};
 use bytes::Bytes;
@@ -34,6 +35,34 @@ pub(super) enum Announcement {
         /// The hash of them as they are signed.
         id: BlobId,
     },
+    /// The catalog of the neighbour that this comes from has changed in more than it tells one by one: compare with it, unless
+    /// the own one has the same [`sum`](crate::domain::digest::sum). Not passed on.
+    Changed {
+        /// Of its catalog.
+        sum: [u8; 16],
+    },
+    /// Somebody wants the blobs of a manifest, and none of its neighbours has them: who has them, connect.
+    Seek {
+        /// Of what.
+        id: ManifestId,
+        /// The peer id of the seeker.
+        seeker: Vec<u8>,
+        /// Where it listens: multiaddresses in binary, without the peer id.
+        addresses: Vec<Vec<u8>>,
+        /// So that the same can be sought again later.
+        nonce: u64,
+    },
+    /// Somebody connects to a seeker.
+    Answer {
+        /// What is sought.
+        id: ManifestId,
+        /// The peer id of the seeker.
+        seeker: Vec<u8>,
+        /// The peer id of the one who answers: each answer counts.
+        holder: Vec<u8>,
+        /// So that the same can be answered again later.
+        nonce: u64,
+    },
 }
 
 impl Announcement {
@@ -59,6 +88,11 @@ impl Announcement {
         bytes.first() == Some(&ORDERS)
     }
 
+    /// Any other.
+    pub(super) fn encode(&self) -> Bytes {
+        codec::encode(self).into()
+    }
+
     /// Reads one.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         codec::decode::<_, MAX_ANNOUNCEMENT>(bytes)
@@ -75,6 +109,12 @@ mod tests {
         let state = Announcement::of_state("sum.example+00000001".into(), StateId { size: 300, root: id });
         let encoded = [&[2, 20], b"sum.example+00000001".as_slice(), &[251, 44, 1], id.as_bytes()].concat();
         assert_eq!(state, encoded);
+        let bytes = |n: u8| vec![n; 2];
+        let seek = Announcement::Seek { id, seeker: bytes(7), addresses: vec![bytes(8)], nonce: 1 };
+        assert_eq!(seek.encode(), [&[4], &id.as_bytes()[..], &[2, 7, 7, 1, 2, 8, 8, 1]].concat());
+        let answer = Announcement::Answer { id, seeker: bytes(7), holder: bytes(9), nonce: 1 };
+        assert_eq!(answer.encode(), [&[5], &id.as_bytes()[..], &[2, 7, 7, 2, 9, 9, 1]].concat());
+        assert_eq!(Announcement::Changed { sum: [6; 16] }.encode(), [[3].as_slice(), &[6; 16]].concat());
         for known in [Announcement::Envelope(vec![1]), Announcement::Id(id)] {
             let bytes = codec::encode(&known);
             assert_eq!(bytes[0], if matches!(known, Announcement::Id(_)) { 1 } else { 0 });
@@ -84,7 +124,7 @@ mod tests {
         let orders = Announcement::of_orders(9, b"orders");
         assert_eq!(orders, [&[3, 9], BlobId::of(b"orders").as_bytes().as_slice()].concat());
         assert!(Announcement::is_of_orders(&orders) && !Announcement::is_of_orders(&state));
-        assert!(Announcement::decode(&orders).is_ok() && Announcement::decode(&[4]).is_err());
+        assert!(Announcement::decode(&orders).is_ok() && Announcement::decode(&[7]).is_err());
         assert!(Announcement::decode(&[3]).is_err() && Announcement::decode(&vec![0; MAX_ANNOUNCEMENT + 1]).is_err());
     }
 }

@@ -16,6 +16,46 @@ pub const ORDERS_IN_WORK: usize = 8;
 pub const COMPARISONS: usize = 2;
 /// Manifests of a comparison that are stored at once.
 pub const ACCEPT_AT_ONCE: usize = 256;
+/// Announcements that a neighbour may make at once, and how many a second after that. What comes on top is ignored, and the
+/// comparison of catalogs brings it.
+pub const HEARD_BURST: u32 = 200;
+/// As said there, a second.
+pub const HEARD_RATE: u32 = 50;
+/// Announcements of all neighbours that are taken at once, and how many a second after that. It bounds what this node passes on,
+/// so that no neighbour takes it for a flood.
+pub const TAKEN_BURST: u32 = 400;
+/// As said there, a second.
+pub const TAKEN_RATE: u32 = 100;
+/// Announcements of one neighbour beyond its share within [`FLOOD_WINDOW`] that are a flood. An honest one passes on at most what
+/// [`TAKEN_BURST`] and [`TAKEN_RATE`] say, and adds what [`OWN_BURST`] and [`OWN_RATE`] say: 1,200 altogether in that time.
+pub const FLOOD: u32 = 3000;
+/// The time in which a flood is counted.
+pub const FLOOD_WINDOW: Duration = Duration::from_secs(5);
+/// Neighbours whose announcements are counted; more than there can be connections.
+pub const HEARD_PEERS: usize = 512;
+/// Manifests that this node announces one by one, at once; from then on it only says that its catalog has changed.
+pub const OWN_BURST: u32 = 100;
+/// As said there, a second: less than what a neighbour takes.
+pub const OWN_RATE: u32 = 40;
+/// How often it is said that the catalog has changed: the neighbours compare catalogs then.
+pub const CHANGED_EVERY: Duration = Duration::from_secs(2);
+/// Two comparisons with the same neighbour begin at least so far apart.
+pub const APART: Duration = Duration::from_secs(2);
+/// Of two nodes that meet, the one with the higher name leaves the first comparison to the other for so long: often there is
+/// nothing left to find then.
+pub const MEET_GRACE: Duration = Duration::from_millis(300);
+/// Manifests that were offered and not taken, and are not fetched again: 128 KiB.
+pub const LEFT_OUT: usize = 4096;
+/// After so long they are looked at again: what stood in their way may be gone.
+pub const LEFT_OUT_FOR: Duration = Duration::from_secs(3600);
+/// Seeks that this node may send at once, and the time for another one.
+pub const SEEK_BURST: u32 = 8;
+/// As said there, a second.
+pub const SEEK_RATE: u32 = 1;
+/// How long a seek waits for somebody to connect: a developer waits for it.
+pub const SEEK: Duration = Duration::from_millis(2500);
+/// Addresses of a seeker.
+pub const SEEK_ADDRESSES: usize = 8;
 /// How often it is looked whether the catalog or the neighbours have changed: a glance at numbers in memory.
 pub const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// When replicas that could not be had are tried again.

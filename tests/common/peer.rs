@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bincode::Encode;
@@ -16,7 +17,7 @@ use modswarm::domain::module::{ModulePath, ModuleVersion, Version};
 use modswarm::domain::recipe::split;
 use modswarm::domain::sumdb::state::StateId;
 use modswarm::swarm::{self, SwarmConfig, SwarmHandle, SwarmNews};
-use modswarm::transfer::digest::Digests;
+use modswarm::transfer::digest::{self, Digests};
 use modswarm::transfer::{self, Held, MemoryHeld, ServeLimits, Traffic};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -46,6 +47,8 @@ struct Offers {
     memory: MemoryHeld,
     /// By name and key hash of the checksum database.
     states: Mutex<HashMap<String, StateId>>,
+    /// How many envelopes somebody wanted.
+    envelopes: AtomicUsize,
     /// Blobs that somebody wanted.
     wanted: watch::Sender<HashSet<BlobId>>,
 }
@@ -63,6 +66,18 @@ pub enum Announcement {
         database: String,
         /// Which state.
         state: StateId,
+    },
+    /// Orders of the site.
+    Orders {
+        /// Their serial.
+        serial: u64,
+        /// Their hash.
+        id: BlobId,
+    },
+    /// A catalog that is to be compared.
+    Changed {
+        /// The sum of its digests.
+        sum: [u8; 16],
     },
 }
 
@@ -154,6 +169,17 @@ impl TestPeer {
         asked.expect("nobody has asked").unwrap();
     }
 
+    /// How many envelopes it was asked for by name.
+    pub fn envelopes_asked(&self) -> usize {
+        self.held.envelopes.load(Ordering::Relaxed)
+    }
+
+    /// Says that its catalog has changed.
+    pub async fn announce_changed(&self) {
+        let sum = digest::sum(&self.held.memory.digests().unwrap());
+        self.announce(&Announcement::Changed { sum }).await;
+    }
+
     /// Gossips, when somebody listens.
     pub async fn announce(&self, announcement: &Announcement) {
         let mut subscribed = self.subscribed.clone();
@@ -178,6 +204,7 @@ impl Held for Offers {
     }
 
     fn envelopes(&self, ids: &[ManifestId], budget: usize) -> io::Result<Vec<Option<Bytes>>> {
+        self.envelopes.fetch_add(ids.len(), Ordering::Relaxed);
         self.memory.envelopes(ids, budget)
     }
 

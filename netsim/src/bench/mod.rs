@@ -1,5 +1,6 @@
 //! Benchmarks, one file each, and what they share.
 
+mod catchup;
 mod client;
 pub(crate) mod figures;
 pub(crate) mod fixture;
@@ -34,6 +35,8 @@ pub(crate) enum Bench {
     Local(local::Args),
     /// How fast one node answers out of its store, beside a static file server over the same files.
     Latency(latency::Args),
+    /// What it costs two nodes to find out which manifests one of them lacks, beside negentropy.
+    Catchup(catchup::Args),
     /// The other side of a benchmark, in a process of its own.
     #[command(hide = true, subcommand)]
     Worker(worker::Worker),
@@ -51,6 +54,7 @@ impl Bench {
             Self::Memory(args) => memory::run(&args),
             Self::Local(args) => local::run(&args),
             Self::Latency(args) => latency::run(&args),
+            Self::Catchup(args) => catchup::run(&args),
             Self::Worker(worker) => worker.run(),
         };
         ended.map_err(|error| -> Box<dyn Error> { error })

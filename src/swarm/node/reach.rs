@@ -73,6 +73,18 @@ impl Node {
         }
     }
 
+    /// A dial that nobody repeats.
+    pub(super) fn dial_once(&mut self, peer: PeerId, addresses: Vec<Multiaddr>) {
+        let opts = DialOpts::peer_id(peer)
+            .addresses(addresses)
+            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .allocate_new_port()
+            .build();
+        if let Err(err) = self.swarm.dial(opts) {
+            tracing::debug!(%peer, %err, "a dial led to nothing");
+        }
+    }
+
     pub(super) fn missed(&mut self, goal: Goal<PeerId>, err: &DialError) {
         let miss = match err {
             // libp2p takes a node's own listening addresses out of every dial.

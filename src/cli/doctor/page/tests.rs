@@ -18,6 +18,8 @@ fn status() -> Status {
         store: StoreLine { versions: 3, zips: 2, go_mods: 1, blobs: 40, disk_bytes: 1 << 20 },
         fetching: 0,
         publishers: Vec::new(),
+        site: None,
+        traffic: crate::admin::TrafficLine::default(),
         sumdb: Vec::new(),
     }
 }
