@@ -32,6 +32,7 @@ use crate::swarm::{self, SwarmConfig, SwarmError, SwarmHandle};
 use crate::sync::{self, Replicas, Sync};
 use crate::transfer::{self, AlreadyServing, Fetcher, ServeLimits, Traffic};
 use crate::upstream::{BadProxyList, ProxyList, ProxyUrl, Upstream, UpstreamError, UpstreamOptions};
+pub use files::replace;
 use member::Joined;
 use node::RunningNode;
 
