@@ -91,7 +91,6 @@ pub(crate) struct Bare {
     pub(crate) handle: SwarmHandle,
     pub(crate) address: String,
     pub(crate) id: PeerId,
-    pub(crate) stop: CancellationToken,
     _news: mpsc::Receiver<SwarmNews>,
     _stop: DropGuard,
 }
@@ -121,7 +120,7 @@ impl Bare {
         };
         let (handle, news, _) = swarm::join(config, Arc::new(membership), stop.clone()).await.unwrap();
         let (address, id) = (handle.listen_addrs()[0].to_string(), handle.local_peer_id());
-        Self { handle, address, id, stop: stop.clone(), _news: news, _stop: stop.drop_guard() }
+        Self { handle, address, id, _news: news, _stop: stop.drop_guard() }
     }
 
     /// Waits until it has this many connected peers.
