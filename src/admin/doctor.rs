@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::RefusalLine;
+
 /// What the node knows of the network.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doctor {
@@ -94,17 +96,4 @@ pub enum KnownState {
     },
     /// It is never dialled.
     Never,
-}
-
-/// A peer that was refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefusalLine {
-    /// Its identity, if it got so far as to prove one.
-    pub id: Option<String>,
-    /// Where it is.
-    pub address: String,
-    /// Why: one clause, as in `it belongs to another site`.
-    pub reason: String,
-    /// Seconds since the last time.
-    pub seconds: u64,
 }

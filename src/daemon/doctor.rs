@@ -2,29 +2,20 @@
 
 use std::time::SystemTime;
 
+use super::node::refusal_line;
 use crate::admin::{BeaconLine, Doctor, InterfaceLine, KnownLine, KnownState, RefusalLine};
 use crate::engine::neighbours::How;
-use crate::swarm::{Class, Discovery, InterfaceStatus, KnownPeer, PeerState, Refusal, SwarmHandle, Via};
+use crate::swarm::{Class, Discovery, InterfaceStatus, KnownPeer, PeerState, SwarmHandle, Via};
 
 /// Asks the swarm; one that is stopping knows nothing any more.
 pub(super) async fn doctor(swarm: &SwarmHandle) -> Doctor {
     match swarm.discovery().await {
-        Ok(discovery) => of(&discovery, refusals(swarm)),
+        Ok(discovery) => of(&discovery, swarm.refusals().iter().map(refusal_line).collect()),
         Err(error) => {
             tracing::debug!(%error, "the swarm does not tell how it is");
             Doctor::default()
         }
     }
-}
-
-fn refusals(swarm: &SwarmHandle) -> Vec<RefusalLine> {
-    let line = |refusal: &Refusal| RefusalLine {
-        id: Some(refusal.peer.to_string()),
-        address: refusal.address.to_string(),
-        reason: refusal.why.to_string(),
-        seconds: since(refusal.when),
-    };
-    swarm.refusals().iter().map(line).collect()
 }
 
 fn of(discovery: &Discovery, refusals: Vec<RefusalLine>) -> Doctor {

@@ -28,6 +28,7 @@ use crate::proxy::Proxy;
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::sync::{Replicas, Seeker, Sync};
 pub use error::DaemonError;
+pub use files::replace;
 use network::Network;
 use node::RunningNode;
 use outside::Outside;

@@ -12,14 +12,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::member::site_line;
 use crate::admin::{
-    Doctor, PeerLine, PublishAnswer, PublishRequest, SeedEvent, SeedRequest, Status, StoreLine, TrafficLine,
+    Doctor, PeerLine, PublishAnswer, PublishRequest, RefusalLine, SeedEvent, SeedRequest, Status, StoreLine,
+    TrafficLine,
 };
 use crate::mirror::seed::SeedRun;
 use crate::mirror::source::SourceError;
 use crate::mirror::{Mirror, Publishing, Upload};
 use crate::proxy::admin::{CannotOrder, CannotSeed, Node};
 use crate::store::Store;
-use crate::swarm::SwarmHandle;
+use crate::swarm::{Refusal, SwarmHandle};
 use crate::sync::{OrdersError, SiteOrders};
 use crate::transfer::Traffic;
 
@@ -86,8 +87,19 @@ impl RunningNode {
             fetching: self.mirror.fetching(),
             sumdb,
             site: site_line(self.orders.membership()),
+            refusals: self.swarm.refusals().iter().map(refusal_line).collect(),
             publishers: trust.publishers().iter().map(|(prefix, _)| prefix.to_owned()).collect(),
         }
+    }
+}
+
+pub(super) fn refusal_line(refusal: &Refusal) -> RefusalLine {
+    RefusalLine {
+        id: refusal.peer.to_string(),
+        address: refusal.address.to_string(),
+        why: refusal.why.to_string(),
+        seconds_ago: refusal.age().as_secs(),
+        times: refusal.times,
     }
 }
 

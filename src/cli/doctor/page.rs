@@ -87,8 +87,8 @@ fn peers(page: &mut Page, network: &Doctor) {
         page.item("", &format!("and {} more; see --json", known.len() - SHOWN));
     }
     for refusal in &network.refusals {
-        let text = format!("{}: refused {} ago: {}", refusal.address, ago(refusal.seconds), refusal.reason);
-        page.item(&short(refusal.id.as_deref()), &text);
+        let text = format!("{}: refused {} ago: {}", refusal.address, ago(refusal.seconds_ago), refusal.why);
+        page.item(&short(Some(&refusal.id)), &text);
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) fn network(network: &Doctor, uptime: u64) -> Vec<Finding> {
         )));
     }
     for refusal in &network.refusals {
-        findings.push(note(format!("The peer at {} was refused: {}.", refusal.address, refusal.reason)));
+        findings.push(note(format!("The peer at {} was refused: {}.", refusal.address, refusal.why)));
     }
     for known in network.known.iter().filter(|known| known.found == "static") {
         findings.extend(fixed(known));

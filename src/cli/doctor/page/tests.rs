@@ -19,6 +19,7 @@ fn status() -> Status {
         fetching: 0,
         publishers: Vec::new(),
         site: None,
+        refusals: Vec::new(),
         traffic: crate::admin::TrafficLine::default(),
         sumdb: Vec::new(),
     }
@@ -75,10 +76,11 @@ fn network() -> Doctor {
             ),
         ],
         refusals: vec![RefusalLine {
-            id: Some("12D3KooWstranger".into()),
+            id: "12D3KooWstranger".into(),
             address: "/ip4/192.168.1.66/tcp/6638".into(),
-            reason: "its membership has been revoked".into(),
-            seconds: 90,
+            why: "its membership has been revoked".into(),
+            seconds_ago: 90,
+            times: 3,
         }],
     }
 }
