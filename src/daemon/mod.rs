@@ -198,7 +198,7 @@ impl Daemon {
         let peer_id = identity.public().to_peer_id();
         let mut parts: JoinSet<Part> = JoinSet::new();
 
-        let swarm_config = swarm_config(&config, identity, listen, peers);
+        let swarm_config = swarm_config(&config.data, config.mdns, identity, listen, peers);
         let (swarm, swarm_news, swarm_task) = swarm::start(swarm_config, stop.clone()).await?;
         parts.spawn(async move { ("swarm", swarm_task.await.map_err(|why| why.to_string())) });
         let held = Arc::new(sync::StoreHeld::new(store.clone()));
@@ -310,10 +310,16 @@ impl Daemon {
 }
 
 /// What the swarm is started with. Without discovery on the LAN there is no beacon either.
-fn swarm_config(config: &Config, identity: Keypair, listen: Vec<Multiaddr>, peers: Vec<Multiaddr>) -> SwarmConfig {
+fn swarm_config(
+    data: &Path,
+    mdns: bool,
+    identity: Keypair,
+    listen: Vec<Multiaddr>,
+    peers: Vec<Multiaddr>,
+) -> SwarmConfig {
     let beacon = BeaconConfig { port: BEACON_PORT, site: [0; 8], loopback_only: false };
-    let remember = Some(config.data.join(files::PEERS));
-    SwarmConfig { identity, listen, peers, mdns: config.mdns, beacon: config.mdns.then_some(beacon), remember }
+    let remember = Some(data.join(files::PEERS));
+    SwarmConfig { identity, listen, peers, mdns, beacon: mdns.then_some(beacon), remember }
 }
 
 /// Holds what is in the catalog to the rule of this start, and says so where the rule lets much in or takes much out.
