@@ -4,8 +4,7 @@ use std::time::SystemTime;
 
 use super::node::refusal_line;
 use crate::admin::{BeaconLine, Doctor, InterfaceLine, KnownLine, KnownState, RefusalLine};
-use crate::engine::neighbours::How;
-use crate::swarm::{Class, Discovery, InterfaceStatus, KnownPeer, PeerState, SwarmHandle, Via};
+use crate::swarm::{Class, Discovery, How, InterfaceStatus, KnownPeer, PeerState, SwarmHandle, Via};
 
 /// Asks the swarm; one that is stopping knows nothing any more.
 pub(super) async fn doctor(swarm: &SwarmHandle) -> Doctor {

@@ -67,7 +67,9 @@ fn behaviour(identity: &Keypair, mdns: bool, topic: &IdentTopic) -> Result<Behav
         .with_max_pending_outgoing(Some(limits::MAX_PENDING_OUTGOING))
         .with_max_established_per_peer(Some(limits::MAX_PER_PEER));
     let agent = concat!("modswarm/", env!("CARGO_PKG_VERSION"));
-    let identify = identify::Config::new(PROTOCOL.into(), identity.public()).with_agent_version(agent.into());
+    let identify = identify::Config::new(PROTOCOL.into(), identity.public())
+        .with_agent_version(agent.into())
+        .with_interval(limits::INTRODUCE_EVERY);
     let ping = ping::Config::new().with_interval(limits::PING_INTERVAL).with_timeout(limits::PING_TIMEOUT);
     Ok(Behaviour {
         blocked: allow_block_list::Behaviour::default(),

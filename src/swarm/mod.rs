@@ -47,6 +47,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::engine::neighbours::How;
 pub use beacon::{BeaconConfig, InterfaceStatus, LanStatus};
 pub use dial::{Discovery, KnownPeer, MdnsHeard, PeerState};
 pub use error::SwarmError;

@@ -50,6 +50,7 @@ enum Input {
     DialDue,
     /// Perhaps somebody is a member no more.
     Members,
+    Pulse,
     Event(Event),
 }
 
@@ -60,6 +61,7 @@ pub(super) struct Node {
     dialler: Dialler,
     /// Own dials under way; at most [`limits::MAX_PENDING_OUTGOING`] plus those the transport has yet to refuse.
     attempts: HashMap<ConnectionId, Goal<PeerId>>,
+    pulse: tokio::time::Interval,
     lookups: JoinSet<(Dial, io::Result<Vec<Multiaddr>>)>,
     peers: Peers,
     orders: watch::Receiver<Arc<Current>>,
@@ -107,6 +109,7 @@ impl Node {
             inputs,
             dialler,
             attempts: HashMap::new(),
+            pulse: tokio::time::interval(limits::PULSE),
             lookups: JoinSet::new(),
             peers: Peers::default(),
             news,
@@ -183,6 +186,7 @@ impl Node {
                 () = tokio::time::sleep_until(at), if due.is_some() => return Some(Input::DialDue),
                 Ok(()) = self.orders.changed(), if closed => return Some(Input::Members),
                 _ = self.members_look.tick(), if closed => return Some(Input::Members),
+                _ = self.pulse.tick() => return Some(Input::Pulse),
                 event = self.swarm.select_next_some() => return Some(Input::Event(event)),
             }
         }
@@ -206,6 +210,7 @@ impl Node {
                 self.dialler.note(dial.goal, &format!("its name cannot be looked up: {err}"));
                 self.drive(Neighbour::Failed(dial.goal, Miss::Unreachable));
             }
+            Input::Pulse => self.close_silent(),
             Input::DialDue => self.drive(Neighbour::Tick),
             Input::Members => self.disconnect_strangers(),
             Input::Event(event) => self.on_event(event),
@@ -372,13 +377,17 @@ impl Node {
                 self.peers.pong(event.peer, *rtt);
                 self.publish_status();
             }
-            Err(ping::Failure::Unsupported) => {}
-            Err(err) => {
-                if self.peers.ping_failed(event.peer) {
-                    tracing::info!(peer = %event.peer, %err, "peer does not answer pings; closing the connection");
-                    self.swarm.close_connection(event.connection);
-                }
-            }
+            Err(ping::Failure::Unsupported) => self.peers.answers_no_pings(event.peer),
+            // libp2p tells only of the second failure in a row; silence is noticed by `close_silent`.
+            Err(err) => tracing::debug!(peer = %event.peer, %err, "a ping failed"),
+        }
+    }
+
+    fn close_silent(&mut self) {
+        for peer in self.peers.silent(std::time::Instant::now()) {
+            tracing::info!(%peer, "peer does not answer pings; closing the connection");
+            // An error means that it is disconnected already.
+            let _ = self.swarm.disconnect_peer_id(peer);
         }
     }
 

@@ -57,7 +57,8 @@ struct Peer {
     rtt: Option<Duration>,
     agent: Option<String>,
     protocols: Arc<[String]>,
-    ping_failures: u32,
+    /// When the last sign of life came; `None` for one that answers no pings.
+    alive: Option<Instant>,
     used: Option<Instant>,
     dial: Vec<Multiaddr>,
 }
@@ -75,7 +76,7 @@ impl Peers {
             rtt: None,
             agent: None,
             protocols: Arc::default(),
-            ping_failures: 0,
+            alive: Some(Instant::now()),
             used: None,
             dial: Vec::new(),
         });
@@ -104,18 +105,25 @@ impl Peers {
     pub(super) fn pong(&mut self, peer: PeerId, rtt: Duration) {
         if let Some(entry) = self.0.get_mut(&peer) {
             entry.rtt = Some(rtt);
-            entry.ping_failures = 0;
+            entry.alive = Some(Instant::now());
         }
     }
 
-    /// A ping is lost; whether the connection should be given up.
-    pub(super) fn ping_failed(&mut self, peer: PeerId) -> bool {
-        let Some(entry) = self.0.get_mut(&peer) else { return false };
-        if entry.used.is_some_and(|at| at.elapsed() < limits::PING_FORGIVEN) {
-            return false;
+    /// A peer does not answer pings at all: nothing can be told from its silence.
+    pub(super) fn answers_no_pings(&mut self, peer: PeerId) {
+        if let Some(entry) = self.0.get_mut(&peer) {
+            entry.alive = None;
         }
-        entry.ping_failures += 1;
-        entry.ping_failures >= limits::PING_FAILURES
+    }
+
+    /// Peers that have been silent for longer than an answer to a ping takes.
+    pub(super) fn silent(&self, now: Instant) -> Vec<PeerId> {
+        let within = |at: Instant, bound| now.saturating_duration_since(at) < bound;
+        let silent = |peer: &Peer| {
+            let used = peer.used.is_some_and(|at| within(at, limits::PING_FORGIVEN));
+            !used && peer.alive.is_some_and(|at| !within(at, limits::PING_INTERVAL + limits::PING_TIMEOUT))
+        };
+        self.0.iter().filter(|(_, peer)| silent(peer)).map(|(id, _)| *id).collect()
     }
 
     /// Bytes were exchanged with a peer.
@@ -206,17 +214,18 @@ mod tests {
     }
 
     #[test]
-    fn a_lost_ping_is_forgiven_while_bytes_flow_only() {
+    fn a_peer_that_is_silent_is_noticed_unless_it_never_answers_pings() {
         let mut peers = Peers::default();
-        let peer = PeerId::random();
-        peers.opened(peer, ConnectionId::new_unchecked(1), Multiaddr::empty(), Via::Lan);
-        peers.pong(peer, Duration::from_millis(3));
-        peers.used(peer);
-        assert!(!peers.ping_failed(peer));
-        assert_eq!(peers.status(|_| Roles::ALL)[0].rtt, Some(Duration::from_millis(3)));
-        let quiet = PeerId::random();
-        peers.opened(quiet, ConnectionId::new_unchecked(2), Multiaddr::empty(), Via::Lan);
-        assert!(peers.ping_failed(quiet));
+        let (silent, mute) = (PeerId::random(), PeerId::random());
+        peers.opened(silent, ConnectionId::new_unchecked(1), Multiaddr::empty(), Via::Lan);
+        peers.opened(mute, ConnectionId::new_unchecked(2), Multiaddr::empty(), Via::Lan);
+        peers.answers_no_pings(mute);
+        peers.pong(silent, Duration::from_millis(3));
+        assert_eq!(peers.status(|_| Roles::ALL).iter().filter_map(|peer| peer.rtt).collect::<Vec<_>>(), [Duration::from_millis(3)]);
+        let now = Instant::now();
+        assert_eq!(peers.silent(now + limits::PING_INTERVAL), []);
+        let late = limits::PING_INTERVAL + limits::PING_TIMEOUT;
+        assert_eq!(peers.silent(now + late), [silent]);
     }
 
     #[test]

@@ -148,12 +148,13 @@ impl Node {
             mdns::Event::Discovered(found) => {
                 for (peer, address) in found {
                     self.count_mdns(&address);
-                    self.drive(Neighbour::Found(peer, address, How::Lan));
+                    // As the beacon has it: one address is not two.
+                    self.drive(Neighbour::Found(peer, without_peer(&address), How::Lan));
                 }
             }
             mdns::Event::Expired(lost) => {
                 for (peer, address) in lost {
-                    self.drive(Neighbour::Lost(peer, address));
+                    self.drive(Neighbour::Lost(peer, without_peer(&address)));
                 }
             }
         }
