@@ -1,4 +1,4 @@
-//! Digests of a catalog: 256 numbers from which two nodes see which parts of their catalogs differ.
+//! Digests of a catalog: 256 numbers, and their [`sum`], from which two nodes see at once whether their catalogs are equal.
 //!
 //! A manifest belongs to the bucket that the first byte of its id names, and a bucket's digest is the wrapping sum of one
 //! number per manifest. So a store keeps digests up to date with one addition per insertion, in any order.

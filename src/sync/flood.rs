@@ -25,7 +25,7 @@ impl Bucket {
     pub(super) fn take(&mut self, now: Instant) -> bool {
         let gone = now.saturating_duration_since(self.as_of).as_secs_f64();
         self.left = (self.left + gone * self.rate).min(self.burst);
-        self.as_of = now;
+        self.as_of = self.as_of.max(now);
         let has = self.left >= 1.0;
         self.left -= if has { 1.0 } else { 0.0 };
         has
