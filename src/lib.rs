@@ -139,7 +139,6 @@
 
 pub mod admin;
 pub mod asking;
-mod buffers;
 pub mod cli;
 pub mod config;
 pub mod daemon;

@@ -9,23 +9,23 @@ use std::path::{Path, PathBuf};
 /// Each top-level module of the library, and the ones that it may use. Arrows point down only.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("domain", &[]),
-    ("buffers", &[]),
+    (&[]),
     ("verified", &["domain"]),
     ("admin", &[]),
     ("config", &["domain"]),
     ("publish_dir", &["domain"]),
-    ("store", &["buffers", "domain", "verified"]),
+    ("store", &["domain", "verified"]),
     ("sumdb", &["domain"]),
     ("upstream", &["domain"]),
     ("engine", &["domain"]),
     ("swarm", &["domain", "engine"]),
-    ("transfer", &["buffers", "domain", "engine", "verified", "swarm"]),
+    ("transfer", &["domain", "engine", "verified", "swarm"]),
     ("spread", &["domain", "engine", "verified", "transfer"]),
     ("asking", &["domain", "swarm", "transfer"]),
     (
         "mirror",
         &[
-            "buffers", "domain", "verified", "store", "sumdb", "upstream", "engine", "transfer", "spread", "asking",
+            "domain", "verified", "store", "sumdb", "upstream", "engine", "transfer", "spread", "asking",
             "admin",
         ],
     ),

@@ -43,7 +43,7 @@ impl ZipCheck {
     /// Begins to hash `body`, which should be the zip of `module`. `permit` is given back when no thread is left.
     pub(super) fn start(module: &ModuleVersion, body: ZipBody, h1: H1, permit: Option<OwnedSemaphorePermit>) -> Self {
         let permit = Arc::new(permit);
-        let (body, also_body, also_permit) = (body.another(), body, Arc::clone(&permit));
+        let (body, also_body, also_permit) = (Arc::new(body.clone()), body, Arc::clone(&permit));
         let module = module.clone();
         let whole = tokio::task::spawn_blocking(move || {
             let verdict = check_whole(&body);

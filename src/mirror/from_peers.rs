@@ -308,14 +308,13 @@ async fn missing(mut wants: Vec<(BlobId, u32)>, intake: &Intake) -> Result<Vec<(
     Ok(wants)
 }
 
-/// Stores blobs in batches: while one is being written, the next is gathered. They are not gathered much faster than they
-/// are read where they arrive.
+/// Stores blobs in batches: while one is being written, the next is gathered.
 async fn store_all(
     mut landed: mpsc::Receiver<VerifiedBlob>,
     arrivals: Option<&Arrivals>,
     intake: &Intake,
 ) -> Result<(), SourceError> {
-    let (mut gathered, mut bytes, mut open, mut hurry) = (Vec::new(), 0, true, false);
+    let (mut gathered, mut bytes, mut open) = (Vec::new(), 0, true);
     // One at a time: the store has one writer.
     let mut writing = FuturesUnordered::new();
     loop {
@@ -324,13 +323,9 @@ async fn store_all(
             bytes = 0;
             writing.push(store_batch(std::mem::take(&mut gathered), arrivals, intake));
         }
-        let wanted = open && bytes < BATCH;
-        let crowded = wanted && !hurry && arrivals.is_some_and(|arrivals| arrivals.is_crowded());
         tokio::select! {
             Some(stored) = writing.next(), if !writing.is_empty() => stored?,
-            room = room(arrivals), if crowded => hurry = !room,
-            count = landed.recv_many(&mut gathered, QUEUE), if wanted && !crowded => {
-                hurry = false;
+            count = landed.recv_many(&mut gathered, QUEUE), if open && bytes < BATCH => {
                 let new = &gathered[gathered.len() - count..];
                 bytes += new.iter().map(|blob| blob.bytes().len()).sum::<usize>();
                 if let Some(arrivals) = arrivals {
@@ -340,13 +335,6 @@ async fn store_all(
             }
             else => return Ok(()),
         }
-    }
-}
-
-async fn room(arrivals: Option<&Arrivals>) -> bool {
-    match arrivals {
-        Some(arrivals) => arrivals.room().await,
-        None => true,
     }
 }
 

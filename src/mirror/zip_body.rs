@@ -5,11 +5,10 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::mpsc;
 
-use super::arrivals::{Arrivals, Reader, not_held};
-use crate::buffers::Buffer;
+use super::arrivals::{Arrivals, not_held};
 use crate::domain::blob::{BlobId, ReadAt};
 use crate::domain::recipe::{Layout, Span};
 use crate::store::Store;
@@ -31,26 +30,19 @@ pub struct ZipBody {
     store: Store,
     layout: Arc<Layout>,
     blake3: [u8; 32],
-    arriving: Option<(Arc<Arrivals>, Arc<Reader>)>,
+    arrivals: Option<Arc<Arrivals>>,
 }
 
 impl ZipBody {
     /// The zip that `layout` describes, out of `store`.
     #[must_use]
     pub fn new(store: Store, layout: Arc<Layout>, blake3: [u8; 32]) -> Self {
-        Self { store, layout, blake3, arriving: None }
+        Self { store, layout, blake3, arrivals: None }
     }
 
     /// The zip that `layout` describes, of which some chunks are still coming: reading waits for them.
     pub(super) fn arriving(store: Store, layout: Arc<Layout>, blake3: [u8; 32], arrivals: Arc<Arrivals>) -> Self {
-        let reader = Arc::new(arrivals.reader());
-        Self { store, layout, blake3, arriving: Some((arrivals, reader)) }
-    }
-
-    /// The same for one more who reads it: while chunks are still coming, they are kept until each has had them.
-    pub(super) fn another(&self) -> Self {
-        let another = |(arrivals, _): &(Arc<Arrivals>, _)| (Arc::clone(arrivals), Arc::new(arrivals.reader()));
-        Self { arriving: self.arriving.as_ref().map(another), ..self.clone() }
+        Self { store, layout, blake3, arrivals: Some(arrivals) }
     }
 
     /// Length in bytes.
@@ -97,7 +89,7 @@ impl ZipBody {
     /// # Errors
     /// A chunk that is not in the store, the disk's errors, and what `out` returns.
     pub fn each_part(&self, range: Range<u64>, mut out: impl FnMut(Bytes) -> io::Result<()>) -> io::Result<()> {
-        let mut frame = Frame { buffer: None, len: 0, out: &mut out };
+        let mut frame = BytesMut::new();
         let mut spans = self.layout.spans(range).peekable();
         let mut batch: Vec<Span<'_>> = Vec::new();
         while spans.peek().is_some() {
@@ -107,27 +99,40 @@ impl ZipBody {
                 bytes += span_len(&span);
                 batch.push(span);
             }
-            self.copy(&batch, &mut frame)?;
+            self.copy(&batch, &mut frame, &mut out)?;
         }
-        frame.flush()
+        if frame.is_empty() { Ok(()) } else { out(frame.freeze()) }
     }
 
-    fn copy<F: FnMut(Bytes) -> io::Result<()>>(&self, spans: &[Span<'_>], frame: &mut Frame<'_, F>) -> io::Result<()> {
+    fn copy(
+        &self,
+        spans: &[Span<'_>],
+        frame: &mut BytesMut,
+        out: &mut impl FnMut(Bytes) -> io::Result<()>,
+    ) -> io::Result<()> {
         let ids: Vec<BlobId> = spans.iter().filter_map(chunk_of).collect();
         let mut chunks = self.chunks(&ids)?.into_iter().zip(&ids);
         for span in spans {
-            match span {
-                Span::Literal(bytes) => frame.add(bytes)?,
+            let part = match span {
+                Span::Literal(bytes) => {
+                    frame.extend_from_slice(bytes);
+                    continue;
+                }
                 Span::Chunk { skip, take, .. } => {
                     let Some((chunk, id)) = chunks.next() else { return Err(io::ErrorKind::UnexpectedEof.into()) };
-                    let part = cut(&chunk, id, *skip, *take)?;
-                    if part.len() < FRAME {
-                        frame.add(&part)?;
-                    } else {
-                        // Large chunks go out as they are, without another copy.
-                        frame.flush()?;
-                        (frame.out)(part)?;
-                    }
+                    cut(&chunk, id, *skip, *take)?
+                }
+            };
+            if part.len() >= FRAME {
+                // Large chunks go out as they are, without another copy.
+                if !frame.is_empty() {
+                    out(frame.split().freeze())?;
+                }
+                out(part)?;
+            } else {
+                frame.extend_from_slice(&part);
+                if frame.len() >= FRAME {
+                    out(frame.split().freeze())?;
                 }
             }
         }
@@ -145,8 +150,8 @@ impl ZipBody {
 
     /// The first of `ids`, and those that follow as far as they are here.
     fn some_chunks(&self, ids: &[BlobId]) -> io::Result<Vec<Bytes>> {
-        if let Some((_, reader)) = &self.arriving {
-            return reader.take(ids, &self.store);
+        if let Some(arrivals) = &self.arrivals {
+            return arrivals.take(ids, &self.store);
         }
         let chunks = self.store.get_many(ids).map_err(io::Error::other)?;
         chunks.into_iter().zip(ids).map(|(chunk, id)| chunk.ok_or_else(|| not_held(id))).collect()
@@ -156,34 +161,6 @@ impl ZipBody {
     #[must_use]
     pub fn reader(&self) -> ZipReader<'_> {
         ZipReader { body: self, window: Mutex::default() }
-    }
-}
-
-/// Gathers small parts until there is enough of them for a frame.
-struct Frame<'a, F> {
-    buffer: Option<Buffer>,
-    len: usize,
-    out: &'a mut F,
-}
-
-impl<F: FnMut(Bytes) -> io::Result<()>> Frame<'_, F> {
-    fn add(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let buffer = self.buffer.get_or_insert_with(|| Buffer::of(FRAME));
-            let (now, later) = bytes.split_at(bytes.len().min(FRAME - self.len));
-            buffer.as_mut()[self.len..self.len + now.len()].copy_from_slice(now);
-            self.len += now.len();
-            bytes = later;
-            if self.len == FRAME {
-                self.flush()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let len = std::mem::take(&mut self.len);
-        self.buffer.take().map_or(Ok(()), |buffer| (self.out)(buffer.freeze_first(len)))
     }
 }
 

@@ -20,7 +20,6 @@ use super::error::StoreError;
 use super::footer::{Footer, FooterError, PageCache};
 use super::record::{HEADER, Header, Kind, StoreKey};
 use super::scan;
-use crate::buffers::Buffer;
 use crate::domain::blob::BlobId;
 
 /// Length of a segment's header in bytes: the first record is here.
@@ -236,8 +235,8 @@ impl Segment {
         let end_of = |entry: &Entry| entry.offset + HEADER as u64 + u64::from(entry.len);
         let Some(start) = entries.first().map(|entry| entry.offset) else { return Ok(Vec::new()) };
         let end = entries.iter().map(end_of).max().unwrap_or(start);
-        let mut bytes = Buffer::of(usize::try_from(end - start).unwrap_or(usize::MAX));
-        match self.file.read_exact_at(start, bytes.as_mut()) {
+        let mut bytes = vec![0; usize::try_from(end - start).unwrap_or(usize::MAX)];
+        match self.file.read_exact_at(start, &mut bytes) {
             Ok(()) => {}
             // The file was cut: each record for itself says which are gone.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -245,7 +244,7 @@ impl Segment {
             }
             Err(error) => return Err(StoreError::io("read", &self.path, error)),
         }
-        let bytes = bytes.freeze();
+        let bytes = Bytes::from(bytes);
         let cut = |entry: &Entry| {
             let begin = usize::try_from(entry.offset - start).ok()? + HEADER;
             let payload = bytes.slice(begin..begin + entry.len as usize);

@@ -370,9 +370,7 @@ impl Writer {
         records: &[(Header, Bytes)],
     ) -> std::io::Result<(Vec<(u64, Header)>, u64)> {
         let (mut placed, mut at, mut written) = (Vec::with_capacity(records.len()), open.end, open.end);
-        let gathered =
-            |(_, payload): &(Header, Bytes)| if payload.len() < WRITE_APART { payload.len() + 64 } else { 64 };
-        let mut buffer = Vec::with_capacity(WRITE_BUFFER.min(records.iter().map(gathered).sum()));
+        let mut buffer = Vec::with_capacity(WRITE_BUFFER.min(records.iter().map(|(_, p)| p.len() + 64).sum()));
         for (header, payload) in records {
             let header = Header { batch: open.batch, ..*header };
             placed.push((at, header));

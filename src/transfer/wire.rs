@@ -18,7 +18,6 @@ use futures::io::{
 };
 
 use super::limits;
-use crate::buffers::Buffer;
 use crate::domain::blob::BlobId;
 use crate::domain::codec::{self, CodecError};
 use crate::domain::manifest::ManifestId;
@@ -326,12 +325,12 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             progress(u64::from(len));
             return Ok(bytes);
         }
-        let mut bytes = Buffer::of(size);
-        for piece in bytes.as_mut().chunks_mut(limits::READ_PIECE) {
+        let mut bytes = vec![0; size];
+        for piece in bytes.chunks_mut(limits::READ_PIECE) {
             self.fill(piece).await?;
             progress(piece.len() as u64);
         }
-        Ok(bytes.freeze())
+        Ok(bytes.into())
     }
 
     /// Reads a payload that nobody wants any more.
