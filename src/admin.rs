@@ -24,9 +24,9 @@ pub const ORDERS_PATH: &str = "/-/orders";
 /// The certificate of this machine in its site, a line of text, inside the data directory.
 pub const CERTIFICATE_FILE: &str = "member.cert";
 /// The ticket that `modswarm site enrol --ticket` leaves inside the data directory, mode 0600.
-pub const TICKET_FILE: &str = "site.ticket";
+pub const TICKET_FILE: &str = "ticket.site";
 /// The newest orders of the site inside the data directory, as they are signed.
-pub const ORDERS_FILE: &str = "site.orders";
+pub const ORDERS_FILE: &str = "orders.site";
 /// The most bytes of the line before a published zip: a `.info` and a signed note, both of 64 KiB at most and escaped
 /// as JSON strings.
 pub const MAX_PUBLISH_LINE: usize = 1 << 20;
@@ -77,8 +77,26 @@ pub struct Status {
     /// The closed site that the node is a member of; none on an open one.
     #[serde(default)]
     pub site: Option<SiteLine>,
+    /// The last peers that were refused or that refused this node, the newest at the end.
+    #[serde(default)]
+    pub refusals: Vec<RefusalLine>,
     /// The module prefixes that have publishers of their own in this site.
     pub publishers: Vec<String>,
+}
+
+/// A peer with which no connection came about, because one of the two does not take the other one for a member of its site.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RefusalLine {
+    /// Its identity.
+    pub id: String,
+    /// Where it is, or where it came from.
+    pub address: String,
+    /// Why, one sentence about it.
+    pub why: String,
+    /// Seconds since the last time.
+    pub seconds_ago: u64,
+    /// How often.
+    pub times: u64,
 }
 
 /// How a closed site stands, as a node of it knows.

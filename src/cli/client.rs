@@ -9,8 +9,8 @@ use futures::stream;
 
 use super::Failure;
 use crate::admin::{
-    NODE_FILE, NodeFile, PUBLISH_PATH, PublishAnswer, PublishRequest, SEED_PATH, STATUS_PATH, SeedRequest, Status,
-    TOKEN_FILE, TOKEN_HEADER,
+    NODE_FILE, NodeFile, ORDERS_PATH, PUBLISH_PATH, PublishAnswer, PublishRequest, SEED_PATH, STATUS_PATH, SeedRequest,
+    Status, TOKEN_FILE, TOKEN_HEADER,
 };
 use crate::config;
 
@@ -61,6 +61,30 @@ impl Client {
         let parts = stream::iter([Ok::<_, Infallible>(Bytes::from(line)), Ok(zip)]);
         let post = self.change(PUBLISH_PATH)?.timeout(PUBLISHING).body(reqwest::Body::wrap_stream(parts));
         self.send(post).await?.json().await.map_err(|error| self.explain(&error))
+    }
+
+    /// The signed orders of the node's site; none while there are none.
+    pub(super) async fn orders(&self) -> Result<Option<Bytes>, Failure> {
+        let response = self.http.get(self.url(ORDERS_PATH)).timeout(PATIENCE).send().await;
+        let response = response.map_err(|error| self.explain(&error))?;
+        if response.status() == reqwest::StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let response = response.error_for_status().map_err(|error| self.explain(&error))?;
+        response.bytes().await.map(Some).map_err(|error| self.explain(&error))
+    }
+
+    /// Hands over newer orders. Gives their serial, or why others count already.
+    pub(super) async fn give_orders(&self, signed: Bytes) -> Result<Result<u64, String>, Failure> {
+        let post = self.change(ORDERS_PATH)?.timeout(PATIENCE).body(signed);
+        let response = post.send().await.map_err(|error| self.explain(&error))?;
+        if response.status() == reqwest::StatusCode::CONFLICT {
+            return Ok(Err(response.text().await.unwrap_or_default().trim().to_owned()));
+        }
+        if !response.status().is_success() {
+            return Err(Failure::failed(response.text().await.unwrap_or_default().trim()));
+        }
+        response.json().await.map(Ok).map_err(|error| self.explain(&error))
     }
 
     /// A call that changes something, with the token that it needs.

@@ -56,7 +56,7 @@ enum Command {
     /// key is one of those that its site file has for the module's prefix, and all nodes with the same site file
     /// follow.
     Publish(publish::Args),
-    /// Make a publisher's key; show who publishes which modules.
+    /// Keys and members of a site: who belongs to it, who publishes which modules, what is blocked.
     #[command(subcommand)]
     Site(site::Command),
 }

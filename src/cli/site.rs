@@ -1,6 +1,9 @@
 //! `modswarm site`: what the nodes of a site have agreed on, and the keys for it.
 
-use std::collections::BTreeMap;
+mod closed;
+mod orders;
+mod show;
+
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -8,8 +11,9 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use rand::RngCore as _;
 
-use super::{DataArg, Failure, print, print_json};
-use crate::config::{SITE_FILE, SiteFile, data_dir};
+use super::{DataArg, Failure, print};
+use crate::config::{SITE_FILE, data_dir};
+use crate::daemon::replace;
 use crate::domain::note::Signer;
 use crate::domain::site::policy_line;
 
@@ -24,8 +28,30 @@ pub(super) enum Command {
     /// The secret goes into a file that only this user can read; whoever has it publishes in this name. The verifier
     /// key, which goes into the site file of every node, is printed.
     Key(KeyArgs),
-    /// Show who publishes which modules.
-    Show(ShowArgs),
+    /// Make a closed site: its secret, and the key that all of its nodes know.
+    ///
+    /// Who has the secret says who belongs to the site. The secret is needed on no node: to make tickets, to revoke and to
+    /// block.
+    Init(closed::InitArgs),
+    /// Make a ticket, with which machines join a closed site by themselves.
+    ///
+    /// It is printed as one line, for the site file of new machines. A machine that starts with it signs its own
+    /// certificate, without a network or anybody's help, and renews it.
+    Ticket(closed::TicketArgs),
+    /// Make one machine a member of a closed site.
+    Enrol(closed::EnrolArgs),
+    /// Put a machine, or all that joined with a ticket, out of a closed site.
+    ///
+    /// Every node of the site disconnects it within seconds, and lets it in no more.
+    Revoke(orders::RevokeArgs),
+    /// Let no node of a closed site serve, list or pass on a module version.
+    Block(orders::BlockArgs),
+    /// Take `block` back.
+    Unblock(orders::BlockArgs),
+    /// Hand orders from a file, which --orders has written, to the running node.
+    Orders(orders::GiveArgs),
+    /// Show the site, this machine's membership, the site's orders, and who publishes which modules.
+    Show(show::ShowArgs),
 }
 
 /// Arguments of `modswarm site key`.
@@ -44,24 +70,18 @@ pub(super) struct KeyArgs {
     node: DataArg,
 }
 
-/// Arguments of `modswarm site show`.
-#[derive(Debug, clap::Args)]
-pub(super) struct ShowArgs {
-    /// The site file [default: site.toml in the data directory].
-    #[arg(long, value_name = "FILE")]
-    site: Option<PathBuf>,
-    #[command(flatten)]
-    node: DataArg,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-}
-
 /// Runs one of the commands.
 pub(super) fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Key(args) => key(args),
-        Command::Show(args) => show(args),
+        Command::Init(args) => closed::init(args),
+        Command::Ticket(args) => closed::ticket(&args),
+        Command::Enrol(args) => closed::enrol(args),
+        Command::Revoke(args) => orders::revoke(&args),
+        Command::Block(args) => orders::block(&args, true),
+        Command::Unblock(args) => orders::block(&args, false),
+        Command::Orders(args) => orders::give(&args),
+        Command::Show(args) => show::run(args),
     }
 }
 
@@ -71,15 +91,7 @@ fn key(args: KeyArgs) -> Result<(), Failure> {
     let signer = Signer::from_secret(&args.name, secret).map_err(|_| {
         Failure::usage(format!("--name {:?} is not usable: a key's name has no spaces and no plus sign", args.name))
     })?;
-    let out = match args.out {
-        Some(out) => out,
-        None => {
-            let data = data_dir(args.node.data)?;
-            fs::create_dir_all(&data)
-                .map_err(|error| Failure::failed(format!("{} cannot be made: {error}", data.display())))?;
-            data.join(KEY_FILE)
-        }
-    };
+    let out = secret_path(args.out, args.node, KEY_FILE)?;
     write_new(&out, &(signer.secret_key() + "\n"))?;
     let line = policy_line("YOUR/MODULE/PREFIX", &[signer.verifier()]);
     writeln!(
@@ -90,6 +102,22 @@ fn key(args: KeyArgs) -> Result<(), Failure> {
         args.name
     )?;
     print(&format!("{}\n", signer.verifier()))
+}
+
+/// Where a new secret goes.
+fn secret_path(out: Option<PathBuf>, node: DataArg, name: &str) -> Result<PathBuf, Failure> {
+    if let Some(out) = out {
+        return Ok(out);
+    }
+    let data = data_dir(node.data)?;
+    fs::create_dir_all(&data)
+        .map_err(|error| Failure::failed(format!("{} cannot be made: {error}", data.display())))?;
+    Ok(data.join(name))
+}
+
+/// Writes beside a file and renames, so that no reader and no power cut sees half of it.
+fn write_over(path: &Path, bytes: impl AsRef<[u8]>, mode: u32) -> Result<(), Failure> {
+    Ok(replace(path, bytes.as_ref(), mode)?)
 }
 
 /// Writes a secret to a file that was not there, readable by its owner only.
@@ -110,19 +138,4 @@ fn write_new(path: &Path, text: &str) -> Result<(), Failure> {
         let _ = fs::remove_file(path);
         Failure::failed(format!("{} cannot be written: {error}", path.display()))
     })
-}
-
-fn show(args: ShowArgs) -> Result<(), Failure> {
-    let SiteFile { path, site } = SiteFile::find(args.site, &data_dir(args.node.data)?)?;
-    if args.json {
-        let texts = |keys: &[_]| keys.iter().map(ToString::to_string).collect();
-        let publishers: BTreeMap<&str, Vec<String>> =
-            site.publishers.iter().map(|(prefix, keys)| (prefix, texts(keys))).collect();
-        return print_json(&serde_json::json!({ "file": path, "publishers": publishers }));
-    }
-    if site.publishers.is_empty() {
-        writeln!(io::stderr(), "{} names no publisher: only checksum databases count", path.display())?;
-        return Ok(());
-    }
-    print(&site.publishers.to_string())
 }

@@ -7,6 +7,7 @@ use indicatif::HumanDuration;
 use super::client::Client;
 use super::{DataArg, Failure, bytes_for_people, print, print_json, small_runtime};
 use crate::admin::{ForkLine, HeadLine, Status, SumdbLine, TreeLine};
+use crate::domain::publish::date_text;
 
 /// Arguments of `modswarm status`.
 #[derive(Debug, clap::Args)]
@@ -31,6 +32,7 @@ fn for_people(status: &Status) -> String {
     page.line("GOPROXY", &status.goproxy);
     page.line("data", &status.data);
     page.line("upstream", status.upstream.as_deref().unwrap_or("none: this node has only its peers"));
+    page.line("site", &site(status));
     sumdb(status, &mut page);
     let store = &status.store;
     page.line(
@@ -54,6 +56,16 @@ fn for_people(status: &Status) -> String {
         page.raw(&format!("  {id}  {address:<widest$}  {rtt:>8}  for {}", ago(peer.connected_seconds)));
     }
     page.0
+}
+
+/// The closed site, and how this node stands in it.
+fn site(status: &Status) -> String {
+    let Some(site) = &status.site else { return "open: this node talks to every open node".into() };
+    if site.revoked {
+        return format!("{}: THIS MACHINE WAS REVOKED, no node of the site talks to it", site.name);
+    }
+    let (until, count) = (date_text(site.member_until), status.peers.len());
+    format!("{}, {} until {until}, {count} connected", site.name, site.roles)
 }
 
 /// Lines, most of them a name and a value.
@@ -162,6 +174,8 @@ mod tests {
             fetching: 0,
             publishers: Vec::new(),
             sumdb: Vec::new(),
+            site: None,
+            refusals: Vec::new(),
         }
     }
 

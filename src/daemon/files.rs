@@ -75,8 +75,11 @@ fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), DaemonError> {
     replace(path, bytes, 0o600)
 }
 
-/// Writes beside and renames, so that no reader and no power cut sees half a file.
-pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DaemonError> {
+/// Writes a file beside its place and renames it, so that no reader and no power cut sees half of it. `mode` counts on Unix.
+///
+/// # Errors
+/// [`DaemonError::File`].
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DaemonError> {
     let beside = path.with_extension("new");
     let _ = fs::remove_file(&beside);
     let mut options = OpenOptions::new();

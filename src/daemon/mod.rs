@@ -32,6 +32,7 @@ use crate::swarm::{self, SwarmConfig, SwarmError, SwarmHandle};
 use crate::sync::{self, Replicas, Sync};
 use crate::transfer::{self, AlreadyServing, Fetcher, ServeLimits, Traffic};
 use crate::upstream::{BadProxyList, ProxyList, ProxyUrl, Upstream, UpstreamError, UpstreamOptions};
+pub use files::replace;
 use member::Joined;
 use node::RunningNode;
 
@@ -227,7 +228,7 @@ impl Daemon {
 
         let mut joined = Joined::new(&config.data, &config.site, peer_id)?;
         joined.check_seed(upstream.is_some());
-        parts.spawn(renewal(joined.renew(stop.clone())));
+        parts.spawn(part("membership", joined.renew(stop.clone())));
         let Joined { membership, orders, blocks, .. } = joined;
         let swarm_config = SwarmConfig { identity, listen, peers, mdns: config.mdns };
         let (swarm, swarm_news, swarm_task) = swarm::join(swarm_config, membership.clone(), stop.clone()).await?;
@@ -241,11 +242,7 @@ impl Daemon {
 
         let (bell, news) = mpsc::channel(NEWS);
         if !specs.is_empty() {
-            let keeping = databases.clone().keep(stop.clone());
-            parts.spawn(async move {
-                keeping.await;
-                ("checksum databases", Ok(()))
-            });
+            parts.spawn(part("checksum databases", databases.clone().keep(stop.clone())));
         }
         let intake = Intake::new(store.clone(), databases, Some(bell)).with_blocks(blocks);
         let publishing = Publishing::new(intake.clone(), tmp.clone(), config.site.path);
@@ -254,7 +251,8 @@ impl Daemon {
         let peers = Arc::new(FromPeers::new(fetcher.clone()));
         if config.replicas > 0 {
             let (swarm, peers, intake) = (swarm.clone(), peers.clone(), intake.clone());
-            parts.spawn(replicas(Replicas { swarm, peers, intake, floor: config.replicas }, stop.clone()));
+            let replicas = Replicas { swarm, peers, intake, floor: config.replicas };
+            parts.spawn(part("replicas", replicas.run(stop.clone())));
         }
         let mirror = mirror(upstream, peers, &intake, config.fresh, config.private, &swarm, &fetcher);
         if upstream_text.is_some() {
@@ -262,18 +260,8 @@ impl Daemon {
             let answering = asking::serve(control, Arc::new(mirror.clone()), rules, stop.clone())?;
             parts.spawn(async move { ("seeding", answering.await.map_err(|why| why.to_string())) });
         }
-        let syncing = Sync { swarm: swarm.clone(), fetcher, held, intake, orders: orders.clone() }.run(
-            swarm_news,
-            news,
-            new_states,
-            stop.clone(),
-        );
-        parts.spawn(async move {
-            ("catalog", {
-                syncing.await;
-                Ok(())
-            })
-        });
+        let sync = Sync { swarm: swarm.clone(), fetcher, held, intake, orders: orders.clone() };
+        parts.spawn(part("catalog", sync.run(swarm_news, news, new_states, stop.clone())));
 
         let base = format!("http://{}", reachable(address));
         let goproxy = format!("{base}{}", config.http_prefix);
@@ -358,14 +346,10 @@ async fn admit(store: &Store, databases: &Databases) -> Result<(), StoreError> {
     Ok(())
 }
 
-async fn renewal(renewing: impl Future<Output = ()>) -> Part {
-    renewing.await;
-    ("membership", Ok(()))
-}
-
-async fn replicas(replicas: Replicas, stop: CancellationToken) -> Part {
-    replicas.run(stop).await;
-    ("replicas", Ok(()))
+/// A part that has no failure of its own.
+async fn part(name: &'static str, work: impl Future<Output = ()>) -> Part {
+    work.await;
+    (name, Ok(()))
 }
 
 /// The mirror with all its sources. A node with an upstream asks no seeds: a question goes one step at most.

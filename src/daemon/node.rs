@@ -11,13 +11,13 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::member::site_line;
-use crate::admin::{PeerLine, PublishAnswer, PublishRequest, SeedEvent, SeedRequest, Status, StoreLine};
+use crate::admin::{PeerLine, PublishAnswer, PublishRequest, RefusalLine, SeedEvent, SeedRequest, Status, StoreLine};
 use crate::mirror::seed::SeedRun;
 use crate::mirror::source::SourceError;
 use crate::mirror::{Mirror, Publishing, Upload};
 use crate::proxy::admin::{CannotOrder, CannotSeed, Node};
 use crate::store::Store;
-use crate::swarm::SwarmHandle;
+use crate::swarm::{Refusal, SwarmHandle};
 use crate::sync::{OrdersError, SiteOrders};
 
 /// Events of a seed run that wait for a slow reader. Progress that does not fit is dropped, the rest waits.
@@ -72,8 +72,19 @@ impl RunningNode {
             fetching: self.mirror.fetching(),
             sumdb,
             site: site_line(self.orders.membership()),
+            refusals: self.swarm.refusals().iter().map(refusal_line).collect(),
             publishers: trust.publishers().iter().map(|(prefix, _)| prefix.to_owned()).collect(),
         }
+    }
+}
+
+fn refusal_line(refusal: &Refusal) -> RefusalLine {
+    RefusalLine {
+        id: refusal.peer.to_string(),
+        address: refusal.address.to_string(),
+        why: refusal.why.to_string(),
+        seconds_ago: refusal.age().as_secs(),
+        times: refusal.times,
     }
 }
 

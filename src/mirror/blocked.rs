@@ -63,8 +63,8 @@ impl Blocks {
     }
 
     /// What is left of an upstream's list.
-    pub(super) fn without_lines(&self, path: &ModulePath, list: Bytes) -> Bytes {
-        let text = String::from_utf8_lossy(&list);
+    pub(super) fn without_lines(&self, path: &ModulePath, list: &[u8]) -> Bytes {
+        let text = String::from_utf8_lossy(list);
         let blocked = |line: &str| Version::parse(line.trim()).is_ok_and(|version| self.has_version(path, &version));
         text.lines().filter(|line| !blocked(line)).fold(String::new(), |all, line| all + line + "\n").into()
     }
@@ -89,10 +89,10 @@ mod tests {
         blocks.set(BTreeSet::from([bad.clone()]));
         let refused = blocks.check(&bad).unwrap_err();
         assert!(matches!(&refused, SourceError::Refused(why) if why.contains("blocked by the orders of this site")));
-        assert_eq!(blocks.without_lines(&bad.path, list()), "v1.0.0\nnonsense\n");
+        assert_eq!(blocks.without_lines(&bad.path, &list()), "v1.0.0\nnonsense\n");
         let other = ModulePath::parse("example.com/n").unwrap();
         assert!(!blocks.any_of(&other));
-        assert_eq!(blocks.without_lines(&other, list()), list());
+        assert_eq!(blocks.without_lines(&other, &list()), list());
         let known: Arc<[Known]> =
             ["v1.0.0", "v1.1.0"].map(|v| Known { version: Version::parse(v).unwrap(), has_zip: true }).into();
         assert_eq!(blocks.without(&bad.path, known.clone())[..], known[..1]);

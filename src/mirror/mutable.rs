@@ -135,7 +135,7 @@ impl Mirror {
         let age = told.ok().flatten().filter(|_| reach == Reach::All).or_else(|| before.clone()).map(|(age, _)| age);
         let upstream = before.map(|(_, text)| text).unwrap_or_default();
         let body = if blocks.any_of(path) {
-            let upstream = blocks.without_lines(path, upstream);
+            let upstream = blocks.without_lines(path, &upstream);
             lists::list_body(&known, &parse_list(&upstream)).into()
         } else {
             self.list_body(path, stamp, &known, upstream)

@@ -213,3 +213,6 @@ pub(super) fn refusal_in(error: &io::Error) -> Option<(PeerId, Why)> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

@@ -178,9 +178,7 @@ fn orders_of_another_site_or_over_the_limit_are_none() {
     assert_eq!(Orders::open(&signed, other().verifier()), Err(MemberError::OtherSite("orders")));
     assert!(Orders::open(&vec![0; MAX_ORDERS + 1], site().verifier()).is_err());
     let many = Orders {
-        peers: (0..20_000_u64)
-            .map(|n| [[0; 48], [n as u8; 48]].concat().into_iter().chain(n.to_le_bytes()).collect())
-            .collect(),
+        peers: (0..20_000_u64).map(|n| [vec![0; 50], n.to_le_bytes().to_vec()].concat()).collect(),
         ..Orders::default()
     };
     assert!(many.sign(&site()).unwrap_err().to_string().contains("over 1 MiB"));

@@ -16,6 +16,13 @@ pub fn info(version: &Version, unix_seconds: u64) -> Vec<u8> {
     format!(r#"{{"Version":"{version}","Time":"{time}"}}"#).into_bytes()
 }
 
+/// The day of a time in UTC, `2026-01-02`.
+#[must_use]
+pub fn date_text(unix_seconds: u64) -> String {
+    let (year, month, day) = date(unix_seconds.min(LAST_SECOND) / DAY);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
 /// A time in the form of RFC 3339, in UTC.
 fn rfc3339(unix_seconds: u64) -> String {
     let (year, month, day) = date(unix_seconds / DAY);

@@ -44,7 +44,7 @@ mod zip_check;
 pub use error::{Fault, Invalid, NAMED, Omission, OmitReason, PublishError};
 pub use files::{Checked, FileEntry, FileKind, VCS_DIRECTORIES, ValidFile, check_files};
 pub use go_mod::declared_path;
-pub use info::info;
+pub use info::{date_text, info};
 pub use path::check_file_path;
 pub use tree::Tree;
 pub use vendoring::Vendoring;
