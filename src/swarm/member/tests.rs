@@ -152,9 +152,9 @@ async fn who_says_nothing_is_not_waited_for() {
 async fn who_is_revoked_is_refused_and_what_stands_is_cut() {
     let (a, b, c) = (peer(), peer(), peer());
     let (ours, revoked, guest) = (member(&site(), &a), member(&site(), &b), by_ticket(&c));
-    let (_, met) = meet_both((&b, &revoked), (&a, &ours)).await;
+    let (_b, met) = meet_both((&b, &revoked), (&a, &ours)).await;
     let mut one = met.unwrap().1;
-    let (_, met) = meet_both((&c, &guest), (&a, &ours)).await;
+    let (_c, met) = meet_both((&c, &guest), (&a, &ours)).await;
     let mut two = met.unwrap().1;
     assert_eq!((ours.members().len(), ours.roles(&b), ours.roles(&c)), (2, Roles::SEED, Roles::MEMBER));
     one.write_all(b"still").await.unwrap();
