@@ -89,6 +89,18 @@
 //! * *A published version stays as it is* ([`mirror::Publishing`]). A key that is taken out of the policy takes along what only it
 //!   has signed, at the next start; publishing the same content with another key brings it back.
 //!
+//! # Closed sites
+//!
+//! * *A site file with a key closes the site* ([`domain::membership`]). Its members show a certificate between Noise and
+//!   Yamux, before any protocol is spoken ([`swarm`]); open nodes and members of other sites are refused there, and learn
+//!   nothing.
+//! * *Nobody types and no secret is online*: a ticket in the site file lets a machine sign its own certificate, and renew it.
+//!   What the ticket says travels with the certificate, so one order ends all that came with it.
+//! * *Orders are a state* with a serial, signed by the site's key: who is revoked, what is blocked. Every node checks, keeps
+//!   and passes on the newest ([`sync::SiteOrders`]); a connection whose peer is revoked carries not one byte more.
+//! * *A blocked version is hidden, not deleted* ([`mirror::Blocks`]): refused to clients, in no list, told to no peer, until it
+//!   is unblocked. It is never a miss, which would send a go command elsewhere for it.
+//!
 //! # Layers
 //!
 //! Arrows point down only; `tests/layers.rs` holds the rules.
