@@ -228,11 +228,12 @@ impl Daemon {
 
         let mut joined = Joined::new(&config.data, &config.site, peer_id)?;
         joined.check_seed(upstream.is_some());
-        parts.spawn(part("membership", joined.renew(stop.clone())));
+        let renewing = joined.renew(stop.clone());
         let Joined { membership, orders, blocks, .. } = joined;
         let swarm_config = SwarmConfig { identity, listen, peers, mdns: config.mdns };
         let (swarm, swarm_news, swarm_task) = swarm::join(swarm_config, membership.clone(), stop.clone()).await?;
         parts.spawn(async move { ("swarm", swarm_task.await.map_err(|why| why.to_string())) });
+        parts.spawn(part("membership", renewing));
         let held = Arc::new(sync::StoreHeld::new(store.clone(), blocks.clone(), membership));
         let traffic = Traffic::new();
         let fetcher = Fetcher::new(swarm.stream_control(), swarm.connected(), swarm.bans(), traffic.clone());
