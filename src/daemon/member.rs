@@ -53,10 +53,6 @@ impl Joined {
         let blocks = Blocks::default();
         let path = data.join(ORDERS_FILE);
         let Some(site) = &file.site.closed else {
-            tracing::info!(
-                site_file = %file.path.display(),
-                "this node belongs to no closed site: it talks to every open node that it finds"
-            );
             let membership = Arc::new(Membership::open());
             let orders = SiteOrders::new(Arc::clone(&membership), blocks.clone(), Arc::new(|_| Ok(())));
             return Ok(Self { membership, orders: Arc::new(orders), blocks, renewal: None });
@@ -64,8 +60,6 @@ impl Joined {
         let ticket = ticket(data, site)?;
         let certificate = certificate(data, file, site, ticket.as_ref(), peer)?;
         let orders = read_orders(&path, &site.key)?;
-        let Member { not_after, roles, .. } = *certificate.member();
-        tracing::info!(site = %site.key.name(), %roles, until = not_after, orders = orders.orders.serial, "member of a closed site");
         let membership = Arc::new(Membership::closed(site.key.clone(), certificate, orders, now));
         let keep = Arc::new(move |signed: &[u8]| {
             replace(&path, signed, 0o644).map_err(|error| io::Error::other(error.to_string()))
@@ -89,10 +83,16 @@ impl Joined {
         }
     }
 
-    /// Makes a new certificate each time that the old one has lived for two thirds of its life, until `stop`.
+    /// Says in the log where this node belongs. Makes a new certificate each time that the old one has lived for two thirds of its life, until `stop`.
     pub(super) fn renew(&mut self, stop: CancellationToken) -> impl Future<Output = ()> + Send + use<> {
-        let renewal = self.renewal.take();
+        let (renewal, membership) = (self.renewal.take(), Arc::clone(&self.membership));
         async move {
+            match (membership.key(), membership.own()) {
+                (Some(key), Some(Member { not_after, roles, .. })) => {
+                    tracing::info!(site = %key.name(), %roles, until = not_after, "member of a closed site");
+                }
+                _ => tracing::info!("the site file names no site: this node talks to every open node that it finds"),
+            }
             let Some(renewal) = renewal else { return stop.cancelled().await };
             while stop.run_until_cancelled(tokio::time::sleep(RENEW_LOOK)).await.is_some() {
                 renewal.look();

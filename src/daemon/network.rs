@@ -42,11 +42,12 @@ impl Network {
     ) -> Result<Self, DaemonError> {
         let mut joined = Joined::new(&config.data, &config.site, identity.public().to_peer_id())?;
         joined.check_seed(outside.upstream.is_some());
-        parts.run("membership", joined.renew(parts.stop()));
+        let renewing = joined.renew(parts.stop());
         let Joined { membership, orders, blocks, .. } = joined;
         let swarm_config = swarm_config(config, outside, identity, &membership);
         let (swarm, news, task) = swarm::join(swarm_config, membership.clone(), parts.stop()).await?;
         parts.watch("swarm", task);
+        parts.run("membership", renewing);
 
         let held = Arc::new(StoreHeld::new(store.clone(), blocks.clone(), membership));
         let traffic = Traffic::new();

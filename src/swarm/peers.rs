@@ -221,7 +221,10 @@ mod tests {
         peers.opened(mute, ConnectionId::new_unchecked(2), Multiaddr::empty(), Via::Lan);
         peers.answers_no_pings(mute);
         peers.pong(silent, Duration::from_millis(3));
-        assert_eq!(peers.status(|_| Roles::ALL).iter().filter_map(|peer| peer.rtt).collect::<Vec<_>>(), [Duration::from_millis(3)]);
+        assert_eq!(
+            peers.status(|_| Roles::ALL).iter().filter_map(|peer| peer.rtt).collect::<Vec<_>>(),
+            [Duration::from_millis(3)]
+        );
         let now = Instant::now();
         assert_eq!(peers.silent(now + limits::PING_INTERVAL), []);
         let late = limits::PING_INTERVAL + limits::PING_TIMEOUT;

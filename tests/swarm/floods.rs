@@ -53,8 +53,16 @@ fn one_of_each() -> Vec<Request> {
     vec![
         Request::Want { request: 1, ids: vec![id; 3] },
         Request::Cancel { request: 1 },
-        Request::Digests { request: 2 },
-        Request::Bucket { request: 3, bucket: 200, after: Some(id) },
+        Request::Sketch {
+            request: 2,
+            nonce: [7; 16],
+            part: (10, 1023),
+            from: u32::MAX,
+            count: u32::MAX,
+            total: u64::MAX,
+            sum: [0; 16],
+        },
+        Request::EnvelopesByKey { request: 3, nonce: [7; 16], keys: vec![u64::MAX], budget: u32::MAX },
         Request::Envelopes { request: 4, ids: vec![id], budget: u32::MAX },
         Request::Lookup { request: 5, path: path.clone(), version: "no version".into() },
         Request::Versions { request: 6, path, skip: u32::MAX },

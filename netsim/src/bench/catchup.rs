@@ -179,7 +179,14 @@ impl Side {
     async fn start(peers: &[libp2p::Multiaddr]) -> Result<Self, Failure> {
         let stop = CancellationToken::new();
         let listen = vec!["/ip4/127.0.0.1/tcp/0".parse()?];
-        let config = SwarmConfig { identity: Keypair::generate_ed25519(), listen, peers: peers.to_vec(), mdns: false };
+        let config = SwarmConfig {
+            identity: Keypair::generate_ed25519(),
+            listen,
+            peers: peers.to_vec(),
+            mdns: false,
+            beacon: None,
+            remember: None,
+        };
         let (swarm, mut news, _) = swarm::start(config, stop.clone()).await?;
         tokio::spawn(async move { while news.recv().await.is_some() {} });
         let (held, traffic) = (Arc::new(MemoryHeld::new()), Traffic::new());
