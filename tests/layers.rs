@@ -23,10 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("asking", &["domain", "swarm", "transfer"]),
     (
         "mirror",
-        &[
-            "domain", "verified", "store", "sumdb", "upstream", "engine", "transfer", "spread", "asking",
-            "admin",
-        ],
+        &["domain", "verified", "store", "sumdb", "upstream", "engine", "transfer", "spread", "asking", "admin"],
     ),
     ("sync", &["domain", "engine", "verified", "store", "mirror", "swarm", "transfer", "spread"]),
     ("proxy", &["domain", "mirror", "admin"]),

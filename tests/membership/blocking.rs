@@ -84,8 +84,8 @@ async fn a_blocked_version_is_gone_from_all_nodes_and_comes_back() {
     let versions = fetcher.versions(&ModulePath::parse("example.com/lib").unwrap()).await;
     assert_eq!(versions.found[0].1.iter().map(|version| version.as_str()).collect::<Vec<_>>(), ["v1.0.0"]);
     let (sink, mut envelopes) = tokio::sync::mpsc::channel(16);
-    let report =
-        fetcher.catalog_sync(seed_id(&seed), Arc::new(modswarm::transfer::MemoryHeld::new()), sink).await.unwrap();
+    let (nothing, none) = (Arc::new(modswarm::transfer::MemoryHeld::new()), Arc::default());
+    let report = fetcher.catalog_sync(seed_id(&seed), nothing, none, sink).await.unwrap();
     let mut came = 0;
     while envelopes.recv().await.is_some() {
         came += 1;

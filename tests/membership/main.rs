@@ -117,6 +117,8 @@ impl Bare {
             listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
             peers: peers.iter().map(|peer| peer.parse().unwrap()).collect(),
             mdns: false,
+            beacon: None,
+            remember: None,
         };
         let (handle, news, _) = swarm::join(config, Arc::new(membership), stop.clone()).await.unwrap();
         let (address, id) = (handle.listen_addrs()[0].to_string(), handle.local_peer_id());

@@ -62,7 +62,7 @@ fn one_of_each() -> Vec<Request> {
             total: u64::MAX,
             sum: [0; 16],
         },
-        Request::EnvelopesByKey { request: 3, nonce: [7; 16], keys: vec![u64::MAX], budget: u32::MAX },
+        Request::EnvelopesByKey { request: 3, nonce: [7; 16], keys: vec![[255; 8]], budget: u32::MAX },
         Request::Envelopes { request: 4, ids: vec![id], budget: u32::MAX },
         Request::Lookup { request: 5, path: path.clone(), version: "no version".into() },
         Request::Versions { request: 6, path, skip: u32::MAX },
@@ -165,11 +165,12 @@ async fn questions_whose_answers_are_never_read_are_read_ahead_to_a_bound_and_th
         let (server, bad, good) = three(impatient()).await;
         let mut raw = open(&bad, &server, wire::CATALOG).await;
         let mut number = 0;
-        // 2 KiB of answer for 6 bytes of question: the server stops reading when nobody takes them, and then drops the stream.
+        let id = BlobId::of(&blobs(4, 8, 20_000)[0]);
+        // 20 kB of answer for 40 bytes of question: the server stops reading when nobody takes them, and then drops the stream.
         loop {
             let mut many = Vec::new();
             for _ in 0..512 {
-                many.extend(frame(&Request::Digests { request: number }));
+                many.extend(frame(&Request::Want { request: number, ids: vec![id] }));
                 number += 1;
             }
             if raw.writer.write_all(&many).await.is_err() || raw.writer.flush().await.is_err() {

@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn seeks_cannot_make_a_node_dial_often() {
         let mut seeks = Seeks::default();
-        (0..10).for_each(|item| drop(seeks.heard(wanted(item, item), b"me", SECOND)));
+        (0..10).for_each(|item| _ = seeks.heard(wanted(item, item), b"me", SECOND));
         let answers =
             |seeks: &mut Seeks, now| (0..10).filter(|item| seeks.may_answer(&wanted(*item, *item), now)).count();
         assert_eq!(answers(&mut seeks, SECOND), limits::DIALS);
