@@ -10,11 +10,16 @@ use futures::io::AsyncRead;
 use modswarm::asking::wire as asking;
 use modswarm::domain::codec;
 use modswarm::domain::manifest::ManifestId;
+use modswarm::domain::membership::{Certificate, Greeting, Orders, SiteId, TicketSecret};
+use modswarm::domain::note::Verifier;
 use modswarm::domain::sumdb::state::StateId;
+use modswarm::engine::beacon::Packet;
+use modswarm::engine::reconcile::{Reconcile, Salt, unpack};
 use modswarm::engine::spread::{Held, Message, limits::MAX_SLICES};
+use modswarm::spread::wire as spreading;
 use modswarm::swarm::limits::MAX_ANNOUNCEMENT;
-use modswarm::transfer::limits::{MAX_BUCKET_PAGE, MAX_IDS, MAX_NAME, MAX_PAYLOAD, MAX_VERSIONS_PAGE};
-use modswarm::transfer::wire::{BucketPage, FrameReader, FrameWriter, Reply, Request, VersionsPage};
+use modswarm::transfer::limits::{MAX_IDS, MAX_NAME, MAX_PAYLOAD, MAX_SKETCH, MAX_VERSIONS_PAGE};
+use modswarm::transfer::wire::{FrameReader, FrameWriter, Reply, Request, SketchPage, VersionsPage};
 
 use super::Source;
 
@@ -27,16 +32,68 @@ pub(super) fn run(data: &[u8]) {
     // Headers and payloads take another way through the reader when they do not come whole.
     let stream = Dribble { left: source.0, piece: if piece == 0 { usize::MAX } else { piece } };
     let bytes = source.0;
-    match choice % 9 {
+    match choice % 12 {
         0 => wait(requests(stream)),
         1 => wait(replies(stream, false)),
         2 => wait(replies(stream, true)),
         3 => wait(questions(stream)),
         4 => wait(answers(stream)),
         5 => spread(bytes),
-        6 => drop(codec::decode::<BucketPage, MAX_BUCKET_PAGE>(bytes)),
+        6 => sketch(bytes),
         7 => drop(codec::decode::<VersionsPage, MAX_VERSIONS_PAGE>(bytes)),
-        _ => announcement(bytes),
+        8 => announcement(bytes),
+        9 => membership(bytes),
+        10 => wait(spreading_messages(stream)),
+        _ => beacon(bytes),
+    }
+}
+
+/// A page of symbols, told to one who has a few keys and believes nothing.
+fn sketch(bytes: &[u8]) {
+    let Ok(SketchPage::Symbols { salt, total, symbols }) = codec::decode::<_, MAX_SKETCH>(bytes) else { return };
+    let salt = Salt::new(&[1; 16], &salt);
+    let ours = (0..40_u8).map(|n| salt.key(&ManifestId::of(&[n]))).collect();
+    let mut reconcile = Reconcile::new(&salt, ours);
+    let most = 64;
+    if let Some(symbols) = unpack(0, total, &symbols, most) {
+        assert!(symbols.len() <= most as usize);
+        // Whatever it says: it does not panic, and it ends.
+        let _ = reconcile.answer(total, &symbols);
+    }
+}
+
+/// What is said of membership; nothing of it is signed by the key of [`site`] unless the seeds are whole.
+fn membership(bytes: &[u8]) {
+    if let Ok(greeting) = Greeting::decode(bytes) {
+        assert_eq!(Greeting::decode(&greeting.encode()).ok(), Some(greeting));
+    }
+    let site = site();
+    let _ = (Certificate::open(bytes, &site), Orders::open(bytes, &site));
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        let _ = (TicketSecret::parse(text, &site), Certificate::parse(text, &site));
+    }
+}
+
+/// The key of a closed site.
+fn site() -> Verifier {
+    modswarm::domain::note::Signer::from_secret("site", [5; 32]).unwrap().verifier().clone()
+}
+
+/// The site that greetings in the seeds are of.
+pub(super) fn site_id() -> SiteId {
+    SiteId::of(&site())
+}
+
+async fn spreading_messages(stream: Dribble<'_>) {
+    let mut reader = FrameReader::new(stream);
+    while let Ok(Some(message)) = spreading::read(&mut reader).await {
+        assert!(spreading::keeps_bounds(&message));
+    }
+}
+
+fn beacon(bytes: &[u8]) {
+    if let Ok(packet) = Packet::parse(bytes) {
+        assert_eq!(Packet::parse(&packet.encode()).ok(), Some(packet));
     }
 }
 
@@ -53,7 +110,8 @@ async fn requests(stream: Dribble<'_>) {
             Request::Versions { path: name, .. } | Request::Sumdb { database: name, .. } => {
                 assert!(name.len() <= MAX_NAME);
             }
-            Request::Cancel { .. } | Request::Digests { .. } | Request::Bucket { .. } => {}
+            Request::EnvelopesByKey { keys, .. } => assert!((1..=MAX_IDS).contains(&keys.len())),
+            Request::Cancel { .. } | Request::Sketch { .. } | Request::Orders { .. } => {}
         }
         writer.header(&request).await.unwrap();
     }
@@ -135,13 +193,17 @@ pub(super) enum Announcement {
     Envelope(Vec<u8>),
     Id(ManifestId),
     Sumdb { database: String, state: StateId },
+    Orders { serial: u64, id: ManifestId },
+    Changed { sum: [u8; 16] },
+    Seek { id: ManifestId, seeker: Vec<u8>, addresses: Vec<Vec<u8>>, nonce: u64 },
+    Answer { id: ManifestId, seeker: Vec<u8>, holder: Vec<u8>, nonce: u64 },
 }
 
 fn announcement(bytes: &[u8]) {
     match codec::decode::<Announcement, MAX_ANNOUNCEMENT>(bytes) {
         Ok(Announcement::Envelope(envelope)) => super::manifests::envelope(&envelope),
         Ok(Announcement::Sumdb { state, .. }) => assert_eq!(StateId::decode(&state.encode()), Ok(state)),
-        Ok(Announcement::Id(_)) | Err(_) => {}
+        Ok(_) | Err(_) => {}
     }
 }
 

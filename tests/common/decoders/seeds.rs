@@ -7,13 +7,16 @@ use modswarm::domain::blob::BlobId;
 use modswarm::domain::codec;
 use modswarm::domain::dirhash::H1;
 use modswarm::domain::manifest::{Envelope, GoMod, Manifest, ManifestId, Proof, ZipRef};
+use modswarm::domain::membership::Greeting;
 use modswarm::domain::module::ModuleVersion;
 use modswarm::domain::publication::Publication;
 use modswarm::domain::sumdb::state::StateId;
 use modswarm::domain::sumdb::{Record, SumdbProof};
 use modswarm::domain::tlog::{self, TreeHead};
+use modswarm::engine::beacon::Packet;
+use modswarm::engine::reconcile::{Encoder, Salt, pack};
 use modswarm::engine::spread::{Bitfield, Held, Item, Message, Part, Why};
-use modswarm::transfer::wire::{BucketPage, Reply, Request, VersionsPage};
+use modswarm::transfer::wire::{Reply, Request, SketchPage, VersionsPage};
 
 use super::frames::Announcement;
 use super::manifests::{DATABASE, PREFIX, PUBLISHER};
@@ -46,8 +49,9 @@ pub(super) fn frames() -> Vec<Vec<u8>> {
     let requests = [
         Request::Want { request: 1, ids: vec![id, BlobId::of(b"")] },
         Request::Cancel { request: 1 },
-        Request::Digests { request: 2 },
-        Request::Bucket { request: 300, bucket: 7, after: Some(id) },
+        Request::Sketch { request: 2, nonce: [3; 16], part: (0, 0), from: 0, count: 32, total: 9, sum: [4; 16] },
+        Request::EnvelopesByKey { request: 300, nonce: [3; 16], keys: vec![[7; 8]; 2], budget: 9 },
+        Request::Orders { request: 8, newer_than: 3 },
         Request::Envelopes { request: u64::MAX, ids: vec![id], budget: 1 << 20 },
         Request::Lookup { request: 5, path: path.clone(), version: version.clone() },
         Request::Versions { request: 6, path: path.clone(), skip: 9 },
@@ -87,13 +91,36 @@ pub(super) fn frames() -> Vec<Vec<u8>> {
     seeds.extend(stream(4, &done.concat()));
     seeds.extend(words.iter().flat_map(|word| stream(4, &framed(word))));
     seeds.extend(messages().iter().map(|message| [&[5, 0], &*codec::encode(message)].concat()));
-    seeds.push([&[6, 0], &*codec::encode(&BucketPage { ids: vec![id; 3], more: true })].concat());
+    seeds.extend([SketchPage::Same, sketch()].map(|page| [&[6, 0], &*codec::encode(&page)].concat()));
     seeds.push([&[7, 0], &*codec::encode(&VersionsPage { versions: vec![version], more: false })].concat());
     let state = StateId { size: 300, root: id };
-    let announced =
-        [Announcement::Envelope(envelope), Announcement::Id(id), Announcement::Sumdb { database: path, state }];
+    let (seeker, holder, nonce) = (vec![1; 38], vec![2; 38], 7);
+    let announced = [
+        Announcement::Envelope(envelope),
+        Announcement::Id(id),
+        Announcement::Sumdb { database: path, state },
+        Announcement::Orders { serial: 3, id },
+        Announcement::Changed { sum: [9; 16] },
+        Announcement::Seek { id, seeker: seeker.clone(), addresses: vec![vec![4, 127, 0, 0, 1, 6, 25, 240]], nonce },
+        Announcement::Answer { id, seeker, holder, nonce },
+    ];
     seeds.extend(announced.iter().map(|announced| [&[8, 0], &*codec::encode(announced)].concat()));
+    let greetings =
+        [Greeting::Open, Greeting::Closed { site: super::frames::site_id(), certificate: vec![3; 40], serial: 4 }];
+    seeds.extend(greetings.map(|greeting| [&[9, 0], &*greeting.encode()].concat()));
+    seeds.extend(stream(10, &messages().iter().flat_map(framed).collect::<Vec<u8>>()));
+    let packet = Packet { site: [1; 8], peer: vec![2; 38], nonce: [3; 8], seeking: true, ports: vec![6638] };
+    seeds.push([&[11, 0], &*packet.encode()].concat());
     seeds
+}
+
+/// The first symbols of a small catalog.
+fn sketch() -> SketchPage {
+    let salt = Salt::new(&[1; 16], &[2; 16]);
+    let keys = (20..80_u8).map(|n| salt.key(&BlobId::of(&[n]))).collect();
+    let mut encoder = Encoder::new(&salt, keys);
+    let (total, symbols) = (encoder.total(), encoder.symbols(32));
+    SketchPage::Symbols { salt: [2; 16], total, symbols: pack(0, total, &symbols) }
 }
 
 fn questions() -> Vec<Vec<u8>> {
