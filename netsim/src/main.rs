@@ -21,11 +21,15 @@ enum Command {
     /// Measure something on real data.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Let a crowd of simulated nodes want one item.
+    #[command(hide = true)]
+    Flash(world::flash::Flash),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Bench(bench) => bench.run(),
+        Command::Flash(flash) => Ok(flash.run()),
     };
     match outcome {
         Ok(code) => code,
