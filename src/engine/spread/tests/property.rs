@@ -148,6 +148,9 @@ proptest! {
             }
             driver.before(&event);
             driver.after(&engine.handle(event, now));
+            if engine.deadline().is_some_and(|due| due <= now) {
+                driver.after(&engine.handle(Event::Tick, now));
+            }
             check(&engine, &driver);
         }
         // Left alone, all that is under way comes to an end, in a bounded number of steps.
