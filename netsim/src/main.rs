@@ -30,6 +30,9 @@ enum Command {
     /// One end of the lab's bare TCP stream.
     #[command(hide = true, subcommand)]
     LabProbe(lab::Probe),
+    /// Let a crowd of simulated nodes want one item.
+    #[command(hide = true)]
+    Flash(world::flash::Flash),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         Command::Lab(args) => args.run().map_err(|error| -> Box<dyn Error> { error }),
         Command::Relay(args) => lab::relay::run(&args).map_err(|error| -> Box<dyn Error> { error }),
         Command::LabProbe(probe) => probe.run().map_err(|error| -> Box<dyn Error> { error }),
+        Command::Flash(flash) => Ok(flash.run()),
     };
     match outcome {
         Ok(code) => code,

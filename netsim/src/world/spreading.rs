@@ -84,6 +84,11 @@ impl Node {
         self.disk.insert(load.item, (load.clone(), Bitfield::all(load.item.slices)));
     }
 
+    /// The same machine after a restart: what is on its disk, and nothing else.
+    pub(crate) fn restarted(self, rules: Rules, seed: u64) -> Self {
+        Self { disk: self.disk, ..Self::new(rules, seed, self.conduct) }
+    }
+
     /// How many slices of an item are on its disk.
     pub(crate) fn holds(&self, item: Item) -> u32 {
         self.disk.get(&item).map_or(0, |(_, held)| held.count())
@@ -148,8 +153,8 @@ fn bytes(message: &Message) -> u64 {
     let more = match message {
         Message::Have { held: Held::Some(_), item, .. } => 4 + u64::from(item.slices.div_ceil(8)),
         Message::Have { .. } => 2,
-        Message::Leave { .. } => 0,
-        Message::Got { .. } | Message::Offer { .. } | Message::Accept { .. } => 2,
+        Message::Leave { .. } | Message::Ready { .. } => 0,
+        Message::Got { .. } | Message::Offer { .. } | Message::Accept { .. } | Message::Coming { .. } => 2,
         Message::Decline { .. } => 3,
     };
     40 + more

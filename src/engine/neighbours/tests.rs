@@ -375,7 +375,7 @@ impl Network {
         };
         let actions = self.nodes[to as usize].handle(event, now);
         for action in actions {
-            self.act(to, action, now);
+            self.act(to, &action, now);
         }
         if let Some(at) = self.nodes[to as usize].deadline() {
             ticks.push(Reverse((at.max(now + Duration::from_micros(1)), to)));
@@ -383,8 +383,8 @@ impl Network {
         Some(now)
     }
 
-    fn act(&mut self, me: u32, action: Action<u32, u16>, now: Duration) {
-        match action {
+    fn act(&mut self, me: u32, action: &Action<u32, u16>, now: Duration) {
+        match *action {
             Action::Dial { goal: Goal::Found(peer), .. } => {
                 self.dials += 1;
                 let there = now + Duration::from_millis(5 + (self.number * 7) % 15);

@@ -147,11 +147,11 @@ mod tests {
         let first = wanted(0, 0);
         assert!(matches!(seeks.heard(first, b"me", SECOND), Heard::News { .. }));
         assert_eq!(seeks.heard(first, b"me", SECOND), Heard::Again);
-        for item in 1..limits::SEEKS_EACH as u32 {
+        for item in 1..u32::try_from(limits::SEEKS_EACH).unwrap() {
             assert!(matches!(seeks.heard(wanted(item, 0), b"me", SECOND), Heard::News { .. }));
         }
         assert_eq!(seeks.heard(wanted(99, 0), b"me", SECOND), Heard::TooMany);
-        for seeker in 1..limits::SEEKS as u32 {
+        for seeker in 1..u32::try_from(limits::SEEKS).unwrap() {
             seeks.heard(wanted(0, seeker), b"me", SECOND);
         }
         assert_eq!(seeks.heard(wanted(0, 9999), b"me", SECOND), Heard::TooMany);
