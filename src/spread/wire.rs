@@ -62,8 +62,9 @@ pub fn keeps_bounds(message: &Message) -> bool {
     let slices = message.item().slices;
     let sane = match message {
         Message::Have { held: Held::Some(held), .. } => held.is_for(slices),
-        Message::Have { held: Held::All, .. } | Message::Leave { .. } => true,
+        Message::Have { held: Held::All, .. } | Message::Ready { .. } | Message::Leave { .. } => true,
         Message::Got { slice, .. }
+        | Message::Coming { slice, .. }
         | Message::Offer { slice, .. }
         | Message::Accept { slice, .. }
         | Message::Decline { slice, .. } => *slice < slices,
