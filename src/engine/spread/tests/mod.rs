@@ -301,3 +301,19 @@ fn one_to_one_the_window_follows_the_line() {
     }
     assert_eq!(most, 16, "1 MiB each ms is more than the largest window");
 }
+
+#[test]
+fn the_rarest_slice_goes_first() {
+    let thing = item(1, 6);
+    for seed in 0..16 {
+        let mut engine = Engine::new(Rules::default(), seed);
+        for (peer, held) in [(1, some(6, &[0, 1])), (2, some(6, &[])), (3, some(6, &[0, 1]))] {
+            engine.handle(Event::PeerUp(peer), ms(0));
+            engine.handle(have(peer, thing, held, true), ms(0));
+        }
+        let mut held = Bitfield::none(6);
+        [0, 1, 5].into_iter().for_each(|slice| assert!(held.set(slice)));
+        let wanted = Event::Want { item: thing, sizes: vec![1000; 6].into(), held };
+        assert_eq!(offers(&engine.handle(wanted, ms(1))), vec![(2, 5)], "{seed}");
+    }
+}
