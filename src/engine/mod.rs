@@ -9,12 +9,10 @@
 //! |---|---|
 //! | [`neighbours`] | whom to dial, whom to keep, whom to let go |
 //! | [`beacon`] | when to shout on a LAN, and what is heard there |
+//! | [`reconcile`] | two nodes find out which manifests only one of them has |
 //! | [`spread`] | many nodes want the same item: who sends which slice of it to whom |
 
 pub mod beacon;
 pub mod neighbours;
-//! | [`reconcile`] | two nodes find out which manifests only one of them has |
-//! | [`spread`] | many nodes want the same item: who sends which slice of it to whom |
-
 pub mod reconcile;
 pub mod spread;
