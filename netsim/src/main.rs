@@ -1,6 +1,7 @@
 //! Benchmarks and simulations of modswarm.
 
 mod bench;
+mod run;
 #[allow(dead_code, reason = "what a world can do is more than any one scenario needs")]
 mod world;
 
@@ -21,11 +22,14 @@ enum Command {
     /// Measure something on real data.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Play a scenario with the engine's own code in a simulated network, in virtual time.
+    Run(run::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Bench(bench) => bench.run(),
+        Command::Run(args) => run::run(&args),
     };
     match outcome {
         Ok(code) => code,
