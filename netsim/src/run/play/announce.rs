@@ -209,8 +209,6 @@ pub(super) fn play(scenario: &Announce, seed: u64) -> Played {
     put_some(&mut figures, Figure::Reach99, when(&heard, 0.99, nodes.len()));
     put_some(&mut figures, Figure::ReachAll, when(&heard, 1.0, nodes.len()));
     figures.put(Figure::Copies, super::ratio(machines().map(|node| node.copies).sum(), heard.len() as u64));
-    let mut degrees = vec![0_u32; nodes.len()];
-    links.iter().for_each(|(a, b)| [a, b].iter().for_each(|node| degrees[node.0 as usize] += 1));
-    let notes = idle::measure(scenario, seed, &degrees, &mut figures);
+    let notes = idle::measure(scenario, seed, &mut figures);
     Played { figures, completions: heard, counted: nodes.len(), bound: None, notes }
 }

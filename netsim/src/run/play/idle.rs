@@ -43,11 +43,11 @@ const SETTLE: Duration = Duration::from_secs(1800);
 const INTERVALS: [u64; 4] = [15, 30, 60, 90];
 
 /// What one end of a connection sends per second when it is left alone.
-fn per_peer(ping_every: Duration) -> f64 {
+fn per_peer(ping_every: Duration, identify_every: Duration) -> f64 {
     let ping = bytes(wire::message(PING) * 2 + wire::ACK);
     // Yamux measures the round trip when it is awake and ten seconds have passed: once for each ping.
     let measure = bytes(wire::message(0) * 2);
-    (ping + measure) / ping_every.as_secs_f64() + bytes(IDENTIFY) / IDENTIFY_EVERY.as_secs_f64()
+    (ping + measure) / ping_every.as_secs_f64() + bytes(IDENTIFY) / identify_every.as_secs_f64()
 }
 
 /// Comparing equal catalogs: each node asks one neighbour, and is asked once in the same time.
@@ -65,8 +65,8 @@ fn mdns(nodes: u32, latency: Duration, rng: &mut SmallRng) -> f64 {
     (queries + bytes(asking * MDNS.1)) / MDNS_EVERY.as_secs_f64()
 }
 
-/// Beacons of one node, mean, on a LAN that has settled.
-fn beacons(scenario: &Announce, seed: u64) -> f64 {
+/// A LAN that has settled: what each node's beacons cost, mean, and how many neighbours each has.
+fn settled(scenario: &Announce, seed: u64) -> (f64, Vec<f64>) {
     let mut lan = Lan::new(seed, Air { latency: scenario.latency.0, jitter: scenario.jitter.0 });
     for _ in 0..scenario.lan {
         let peer = lan.identity();
@@ -76,28 +76,35 @@ fn beacons(scenario: &Announce, seed: u64) -> f64 {
     let sent = |lan: &Lan| lan.machines.iter().map(|machine| machine.beacons.1).sum::<u64>();
     let before = sent(&lan);
     lan.run_until(SETTLE + scenario.watch.0);
-    bytes(sent(&lan) - before) / f64::from(scenario.lan) / scenario.watch.0.as_secs_f64()
+    let beacons = bytes(sent(&lan) - before) / f64::from(scenario.lan) / scenario.watch.0.as_secs_f64();
+    (beacons, (0..lan.machines.len()).map(|place| lan.degree(place).into()).collect())
 }
 
-/// Puts the idle figures; `degrees` are the connections of each node.
-pub(super) fn measure(scenario: &Announce, seed: u64, degrees: &[u32], figures: &mut Figures) -> Vec<String> {
+/// Puts the idle figures.
+pub(super) fn measure(scenario: &Announce, seed: u64, figures: &mut Figures) -> Vec<String> {
     let mut rng = SmallRng::seed_from_u64(seed);
-    let mean = degrees.iter().copied().map(f64::from).sum::<f64>() / bytes(degrees.len() as u64).max(1.0);
-    let most = f64::from(degrees.iter().copied().max().unwrap_or_default());
-    let beacons = beacons(scenario, seed);
+    let (beacons, degrees) = settled(scenario, seed);
+    let mean = degrees.iter().sum::<f64>() / f64::from(scenario.lan);
+    let most = degrees.iter().copied().fold(0.0, f64::max);
     let mdns = mdns(scenario.lan, scenario.latency.0, &mut rng);
     let rest = beacons + mdns + comparing();
-    let now = per_peer(PING_INTERVAL);
+    let now = per_peer(PING_INTERVAL, IDENTIFY_EVERY);
     figures.put(Figure::Idle, mean * now + rest);
     figures.put(Figure::IdleMost, most * now + rest);
     figures.put(Figure::IdlePeers, mean * now);
     figures.put(Figure::IdleDiscovery, beacons + mdns);
     figures.put(Figure::IdleCatalog, comparing());
-    let table: Vec<String> = INTERVALS
-        .iter()
-        .map(|every| format!("{every} s: {:.0}", mean * per_peer(Duration::from_secs(*every)) + rest))
-        .collect();
-    vec![format!("idle B/s by ping interval, at {mean:.1} connections: {}", table.join(", "))]
+    let row = |identify: Duration| {
+        let cell = |every: &u64| {
+            let idle = mean * per_peer(Duration::from_secs(*every), identify) + rest;
+            format!("{idle:.0} ({every} s)")
+        };
+        INTERVALS.iter().map(cell).collect::<Vec<_>>().join(", ")
+    };
+    vec![
+        format!("idle in B/s by ping interval, at {mean:.1} connections: {}", row(IDENTIFY_EVERY)),
+        format!("the same if identify asked once an hour: {}", row(Duration::from_secs(3600))),
+    ]
 }
 
 #[allow(clippy::cast_precision_loss, reason = "figures for people")]
