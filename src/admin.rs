@@ -4,7 +4,11 @@
 //! its user only). Requests that change something carry the token in [`TOKEN_HEADER`]; a web page in the
 //! user's browser cannot read the file and so cannot send them.
 
+mod doctor;
+
 use serde::{Deserialize, Serialize};
+
+pub use doctor::{BeaconLine, Doctor, InterfaceLine, KnownLine, KnownState, RefusalLine};
 
 /// Where the node says how to reach it, as JSON ([`NodeFile`]), inside the data directory.
 pub const NODE_FILE: &str = "node.json";
@@ -14,6 +18,8 @@ pub const TOKEN_FILE: &str = "token";
 pub const TOKEN_HEADER: &str = "modswarm-token";
 /// `GET`: [`Status`]. No module path starts with `-`, so `/-/` never hides a module.
 pub const STATUS_PATH: &str = "/-/status";
+/// `GET`: [`Doctor`].
+pub const DOCTOR_PATH: &str = "/-/doctor";
 /// `POST` [`SeedRequest`], answered by lines of [`SeedEvent`].
 pub const SEED_PATH: &str = "/-/seed";
 /// `POST` a line with a [`PublishRequest`] and behind its newline the zip, answered by [`PublishAnswer`].

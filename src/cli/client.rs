@@ -9,8 +9,8 @@ use futures::stream;
 
 use super::Failure;
 use crate::admin::{
-    NODE_FILE, NodeFile, PUBLISH_PATH, PublishAnswer, PublishRequest, SEED_PATH, STATUS_PATH, SeedRequest, Status,
-    TOKEN_FILE, TOKEN_HEADER,
+    DOCTOR_PATH, Doctor, NODE_FILE, NodeFile, PUBLISH_PATH, PublishAnswer, PublishRequest, SEED_PATH, STATUS_PATH,
+    SeedRequest, Status, TOKEN_FILE, TOKEN_HEADER,
 };
 use crate::config;
 
@@ -48,6 +48,12 @@ impl Client {
 
     async fn status(&self) -> Result<Status, Failure> {
         let response = self.http.get(self.url(STATUS_PATH)).timeout(PATIENCE).send().await;
+        let response = response.and_then(reqwest::Response::error_for_status).map_err(|error| self.explain(&error))?;
+        response.json().await.map_err(|error| self.explain(&error))
+    }
+
+    pub(super) async fn doctor(&self) -> Result<Doctor, Failure> {
+        let response = self.http.get(self.url(DOCTOR_PATH)).timeout(PATIENCE).send().await;
         let response = response.and_then(reqwest::Response::error_for_status).map_err(|error| self.explain(&error))?;
         response.json().await.map_err(|error| self.explain(&error))
     }

@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// The variables of the go command that have to be set, and to what. `databases` are keys of checksum databases.
-fn variables(goproxy: String, databases: &[String], publishers: &[String]) -> Vec<(&'static str, String)> {
+pub(super) fn variables(goproxy: String, databases: &[String], publishers: &[String]) -> Vec<(&'static str, String)> {
     let mut variables = vec![("GOPROXY", goproxy)];
     if !publishers.is_empty() {
         // No database knows them, and the nodes check their signatures.

@@ -3,6 +3,7 @@
 //! Data goes to stdout and talk to stderr. Exit codes: 0 done, 1 the answer is no or it failed, 2 wrong usage.
 
 mod client;
+mod doctor;
 mod env;
 mod log;
 mod publish;
@@ -48,6 +49,11 @@ enum Command {
     Seed(seed::Args),
     /// Show how the running node is.
     Status(status::Args),
+    /// Find out what is wrong: the network, the peers, this machine.
+    ///
+    /// Asks the running node which interfaces it uses, whom it has heard there and why it is connected with a peer or not, and
+    /// looks at what it needs of this machine. Without a node it looks at the machine only.
+    Doctor(doctor::Args),
     /// Print what makes the go command use the running node.
     Env(env::Args),
     /// Sign a module version of your own and put it into the site.
@@ -122,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Up(args) => up::run(args),
         Command::Seed(args) => seed::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Env(args) => env::run(&args),
         Command::Publish(args) => publish::run(&args),
         Command::Site(command) => site::run(command),

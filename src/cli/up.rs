@@ -81,7 +81,7 @@ pub(super) struct Args {
     /// So that a build does not depend on one machine. 0 brings only what this machine's go command asks for.
     #[arg(long, value_name = "COUNT")]
     replicas: Option<u16>,
-    /// Do not look for peers by multicast DNS.
+    /// Do not look for peers on the LAN: neither by multicast DNS nor by broadcasts.
     #[arg(long)]
     no_mdns: bool,
     /// Name of the office this node is in.

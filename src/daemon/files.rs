@@ -12,6 +12,8 @@ use crate::admin::{NODE_FILE, NodeFile, TOKEN_FILE};
 
 /// The node's secret key, mode 0600: whoever has it is this node.
 const IDENTITY_FILE: &str = "identity.key";
+/// Peers of earlier runs, as JSON; the swarm reads and writes it.
+pub(super) const PEERS: &str = "peers.json";
 
 fn unusable(path: &Path) -> impl FnOnce(io::Error) -> DaemonError {
     let path = path.to_owned();

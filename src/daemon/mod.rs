@@ -1,5 +1,6 @@
 //! The composition root: builds everything in order, stops it in reverse; the first task that fails stops all.
 
+mod doctor;
 mod files;
 mod node;
 
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use libp2p::Multiaddr;
+use libp2p::identity::Keypair;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -26,8 +28,9 @@ use crate::mirror::{FromPeers, FromSeeds, FromUpstream, Intake, Mirror, MirrorOp
 use crate::proxy::Proxy;
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::sumdb::ClientError;
-use crate::swarm::{self, SwarmConfig, SwarmError, SwarmHandle};
-use crate::sync::{self, Replicas, Sync};
+use crate::swarm::limits::BEACON_PORT;
+use crate::swarm::{self, BeaconConfig, SwarmConfig, SwarmError, SwarmHandle};
+use crate::sync::{self, Members, Replicas, Sync};
 use crate::transfer::{self, AlreadyServing, Fetcher, ServeLimits, Traffic};
 use crate::upstream::{BadProxyList, ProxyList, ProxyUrl, Upstream, UpstreamError, UpstreamOptions};
 use node::RunningNode;
@@ -195,15 +198,18 @@ impl Daemon {
         let peer_id = identity.public().to_peer_id();
         let mut parts: JoinSet<Part> = JoinSet::new();
 
-        let swarm_config = SwarmConfig { identity, listen, peers, mdns: config.mdns };
+        let swarm_config = swarm_config(&config, identity, listen, peers);
         let (swarm, swarm_news, swarm_task) = swarm::start(swarm_config, stop.clone()).await?;
         parts.spawn(async move { ("swarm", swarm_task.await.map_err(|why| why.to_string())) });
         let held = Arc::new(sync::StoreHeld::new(store.clone()));
         let traffic = Traffic::new();
         let fetcher = Fetcher::new(swarm.stream_control(), swarm.connected(), swarm.bans(), traffic.clone());
         let limits = ServeLimits::default();
-        let serving = transfer::serve(swarm.stream_control(), held.clone(), limits, traffic, stop.clone())?;
+        let serving = transfer::serve(swarm.stream_control(), held.clone(), limits, traffic.clone(), stop.clone())?;
         parts.spawn(async move { ("transfer", serving.await.map_err(|why| why.to_string())) });
+
+        let members = Members::new(swarm.clone(), traffic).run(stop.clone())?;
+        parts.spawn(async move { ("members", members.await.map_err(|why| why.to_string())) });
 
         let (bell, news) = mpsc::channel(NEWS);
         if !specs.is_empty() {
@@ -301,6 +307,13 @@ impl Daemon {
             None => Ok(()),
         }
     }
+}
+
+/// What the swarm is started with. Without discovery on the LAN there is no beacon either.
+fn swarm_config(config: &Config, identity: Keypair, listen: Vec<Multiaddr>, peers: Vec<Multiaddr>) -> SwarmConfig {
+    let beacon = BeaconConfig { port: BEACON_PORT, site: [0; 8], loopback_only: false };
+    let remember = Some(config.data.join(files::PEERS));
+    SwarmConfig { identity, listen, peers, mdns: config.mdns, beacon: config.mdns.then_some(beacon), remember }
 }
 
 /// Holds what is in the catalog to the rule of this start, and says so where the rule lets much in or takes much out.

@@ -8,7 +8,7 @@ use libp2p::PeerId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{PeerLine, PublishAnswer, PublishRequest, SeedEvent, SeedRequest, Status, StoreLine};
+use crate::admin::{Doctor, PeerLine, PublishAnswer, PublishRequest, SeedEvent, SeedRequest, Status, StoreLine};
 use crate::mirror::seed::SeedRun;
 use crate::mirror::source::SourceError;
 use crate::mirror::{Mirror, Publishing, Upload};
@@ -74,6 +74,10 @@ impl RunningNode {
 impl Node for RunningNode {
     fn status(&self) -> BoxFuture<'_, Status> {
         Box::pin(self.now())
+    }
+
+    fn doctor(&self) -> BoxFuture<'_, Doctor> {
+        Box::pin(super::doctor::doctor(&self.swarm))
     }
 
     fn seed(&self, request: SeedRequest) -> Result<mpsc::Receiver<SeedEvent>, CannotSeed> {

@@ -184,7 +184,8 @@ impl<I: Copy + Ord, S: Copy + Ord> Beacon<I, S> {
                 self.timers.entry(on).or_insert(timer);
             }
             Event::Down(on) => drop(self.timers.remove(&on)),
-            Event::Heard { on, from, bytes } => actions.extend(self.on_heard(on, from, bytes, now)),
+            // Nothing is sent for a packet alone: what is due is due at the deadline, with a tick.
+            Event::Heard { on, from, bytes } => return self.on_heard(on, from, bytes, now).into_iter().collect(),
             Event::Tick => {}
         }
         for (on, timer) in &mut self.timers {

@@ -15,8 +15,8 @@ use tokio::sync::mpsc;
 use super::Proxy;
 use super::publish::publish;
 use crate::admin::{
-    MAX_BODY, PUBLISH_PATH, PublishAnswer, PublishRequest, SEED_PATH, STATUS_PATH, SeedEvent, SeedRequest, Status,
-    TOKEN_HEADER,
+    DOCTOR_PATH, Doctor, MAX_BODY, PUBLISH_PATH, PublishAnswer, PublishRequest, SEED_PATH, STATUS_PATH, SeedEvent,
+    SeedRequest, Status, TOKEN_HEADER,
 };
 use crate::mirror::Upload;
 use crate::mirror::source::SourceError;
@@ -25,6 +25,9 @@ use crate::mirror::source::SourceError;
 pub trait Node: Send + Sync + 'static {
     /// How the node is.
     fn status(&self) -> BoxFuture<'_, Status>;
+
+    /// What the node knows of the network and of its peers.
+    fn doctor(&self) -> BoxFuture<'_, Doctor>;
 
     /// Starts a seed run; it goes on when the receiver is dropped.
     ///
@@ -54,6 +57,7 @@ pub(super) fn routes() -> Router<Proxy> {
     let below = |path: &'static str| path.strip_prefix("/-").unwrap_or(path);
     Router::new()
         .route(below(STATUS_PATH), get(status))
+        .route(below(DOCTOR_PATH), get(doctor))
         .route(below(SEED_PATH), post(seed))
         .route(below(PUBLISH_PATH), post(publish))
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -61,6 +65,10 @@ pub(super) fn routes() -> Router<Proxy> {
 
 async fn status(State(proxy): State<Proxy>) -> Response {
     Json(proxy.node.status().await).into_response()
+}
+
+async fn doctor(State(proxy): State<Proxy>) -> Response {
+    Json(proxy.node.doctor().await).into_response()
 }
 
 async fn seed(

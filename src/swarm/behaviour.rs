@@ -70,7 +70,9 @@ fn discovery(identity: &Keypair, wanted: bool) -> Option<mdns::tokio::Behaviour>
     if !wanted {
         return None;
     }
-    mdns::tokio::Behaviour::new(mdns::Config::default(), identity.public().to_peer_id())
+    let config =
+        mdns::Config { ttl: limits::MDNS_HOLDS, query_interval: limits::MDNS_EVERY, ..mdns::Config::default() };
+    mdns::tokio::Behaviour::new(config, identity.public().to_peer_id())
         .inspect_err(
             |err| tracing::warn!(%err, "mDNS cannot start here, so peers are only found where --peer names them"),
         )

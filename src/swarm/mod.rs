@@ -10,31 +10,41 @@
 //!   which addresses the node listens) is in watch channels, so a reader that missed news misses no fact.
 //! * Transport: TCP (no delay) + Noise + Yamux. A dial never binds to the listening port: that is for hole punching, and
 //!   meets the old connection's `TIME_WAIT` when a peer restarts.
-//! * Dialling rules are pure and in `dial`; every bound is in [`limits`].
+//! * Whom to dial and whom to keep are pure rules ([`crate::engine::neighbours`]), and so is when to shout on the LAN
+//!   ([`crate::engine::beacon`]); every bound is in [`limits`].
+//! * Peers are found by mDNS, by the beacon on each interface that leads to a LAN, among those remembered on disk, and by
+//!   what neighbours tell ([`SwarmHandle::found`]). All are hints: who answers is told by the handshake.
 //! * Announcements are gossipsub messages under strict validation: signed, named by content, passed on only after the
 //!   receiver's [`SwarmHandle::report`]. They are a doorbell and may be lost; catalog catch-up finds what they missed.
 //!
 //! Not in here: what announcements mean, who may join a site, storage, HTTP.
 
+mod beacon;
 mod behaviour;
 mod dial;
 mod error;
+mod interfaces;
 pub mod limits;
 mod node;
 mod peers;
+mod remember;
 mod resolve;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use libp2p::identity::Keypair;
 use libp2p::{Multiaddr, PeerId};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use beacon::{BeaconConfig, InterfaceStatus, LanStatus};
+pub use dial::{Discovery, KnownPeer, MdnsHeard, PeerState};
 pub use error::SwarmError;
+pub use interfaces::{Class, Interface, is_local};
 pub use peers::{PeerStatus, Via};
 
 /// What a swarm is started with.
@@ -49,6 +59,19 @@ pub struct SwarmConfig {
     pub peers: Vec<Multiaddr>,
     /// Whether to find peers on the LAN by mDNS. Where the system has no multicast a warning is logged and the node runs.
     pub mdns: bool,
+    /// The beacon on the LAN, if it is wanted. Where it cannot be sent a warning is logged and the node runs.
+    pub beacon: Option<BeaconConfig>,
+    /// The file in which peers are remembered over a restart, if they are to be.
+    pub remember: Option<PathBuf>,
+}
+
+/// A neighbour that could be asked for other members, since this node has too few; see [`SwarmHandle::asks`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ask {
+    /// Whom.
+    pub peer: PeerId,
+    /// Counts up, so that the same neighbour twice is news.
+    pub number: u64,
 }
 
 /// Names one announcement that waits for its [`Verdict`].
@@ -89,6 +112,9 @@ pub enum SwarmNews {
 enum Command {
     Announce(Bytes),
     Report { id: AnnouncementId, from: PeerId, verdict: Verdict },
+    Found(PeerId, Vec<Multiaddr>),
+    Used(Vec<PeerId>),
+    Discovery(oneshot::Sender<Discovery>),
 }
 
 /// The way to talk to a running swarm. Cheap to clone; the swarm runs until its cancellation token says otherwise.
@@ -107,6 +133,7 @@ struct Views {
     peers: watch::Receiver<Arc<[PeerStatus]>>,
     connected: watch::Receiver<Arc<[PeerId]>>,
     listening: watch::Receiver<Arc<[Multiaddr]>>,
+    asks: watch::Receiver<Option<Ask>>,
 }
 
 /// Starts a swarm and returns when every listener has its address.
@@ -124,9 +151,16 @@ pub async fn start(
     let (commands, command_queue) = mpsc::channel(limits::COMMANDS);
     let (bans, ban_queue) = mpsc::channel(limits::BANS);
     let (news, news_queue) = mpsc::channel(limits::NEWS);
-    let inputs = node::Inputs { commands: command_queue, bans: ban_queue, stop };
-    let (mut node, views) = node::Node::new(swarm, &config.peers, inputs, news);
+    let (wish, wishes) = watch::channel(beacon::Wish { seeking: true, ..beacon::Wish::default() });
+    let (heard, lan) = beacon::start(config.beacon, *swarm.local_peer_id(), wishes, stop.clone());
+    let inputs = node::Inputs { commands: command_queue, bans: ban_queue, heard, lan, stop: stop.clone() };
+    let (mut node, views) = node::Node::new(swarm, &config.peers, inputs, news, wish);
     node.listen(&config.listen).await?;
+    let remembering = config.remember.map(|path| {
+        let memory = remember::load(&path);
+        node.remembered(&memory);
+        remember::keep(path, memory, views.peers.clone(), stop)
+    });
     let handle = SwarmHandle {
         local: node.local(),
         commands,
@@ -135,7 +169,13 @@ pub async fn start(
         views,
         dropped: node.dropped_news(),
     };
-    Ok((handle, news_queue, tokio::spawn(node.run())))
+    let run = async move {
+        match remembering {
+            Some(remembering) => drop(tokio::join!(node.run(), remembering)),
+            None => node.run().await,
+        }
+    };
+    Ok((handle, news_queue, tokio::spawn(run)))
 }
 
 impl SwarmHandle {
@@ -186,6 +226,42 @@ impl SwarmHandle {
     /// [`SwarmError::Busy`], [`SwarmError::Stopped`].
     pub fn report(&self, id: AnnouncementId, from: PeerId, verdict: Verdict) -> Result<(), SwarmError> {
         self.command(Command::Report { id, from, verdict })
+    }
+
+    /// Tells of a peer that may be found at these addresses (at most [`limits::MAX_FOUND_ADDRESSES`] are taken): a hint,
+    /// used when more neighbours are wanted.
+    ///
+    /// # Errors
+    /// [`SwarmError::Busy`], [`SwarmError::Stopped`].
+    pub fn found(&self, peer: PeerId, mut addresses: Vec<Multiaddr>) -> Result<(), SwarmError> {
+        addresses.retain(|address| resolve::check_peer(address).is_ok() && !resolve::is_name(address));
+        addresses.truncate(limits::MAX_FOUND_ADDRESSES);
+        self.command(Command::Found(peer, addresses))
+    }
+
+    /// Tells with whom bytes were exchanged of late: these neighbours are kept, and a late ping is forgiven.
+    ///
+    /// # Errors
+    /// [`SwarmError::Busy`], [`SwarmError::Stopped`].
+    pub fn used(&self, peers: Vec<PeerId>) -> Result<(), SwarmError> {
+        self.command(Command::Used(peers))
+    }
+
+    /// Whom to ask for other members, each time that this node has too few neighbours. Whoever asks tells the answers to
+    /// [`Self::found`].
+    #[must_use]
+    pub fn asks(&self) -> watch::Receiver<Option<Ask>> {
+        self.views.asks.clone()
+    }
+
+    /// All that is known of the LAN and of who is on it, for people.
+    ///
+    /// # Errors
+    /// [`SwarmError::Busy`], [`SwarmError::Stopped`].
+    pub async fn discovery(&self) -> Result<Discovery, SwarmError> {
+        let (answer, answered) = oneshot::channel();
+        self.command(Command::Discovery(answer))?;
+        answered.await.map_err(|_| SwarmError::Stopped)
     }
 
     /// Where the id of a peer goes that is to be disconnected and neither dialled nor let in again until the node restarts.

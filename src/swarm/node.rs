@@ -1,27 +1,30 @@
 //! The event loop: `select` waits, `apply` never does, one short `on_*` per behaviour.
 
-use std::collections::HashMap;
+mod reach;
+
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use libp2p::core::ConnectedPoint;
 use libp2p::core::transport::ListenerId;
 use libp2p::gossipsub::{self, IdentTopic, MessageAcceptance, PublishError};
-use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
-use libp2p::swarm::{ConnectionId, DialError, ListenError, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Swarm, TransportError, identify, mdns, ping};
+use libp2p::swarm::{ConnectionId, ListenError, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, Swarm, TransportError, identify, ping};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::beacon::{Heard, LanStatus, Wish};
 use super::behaviour::{Behaviour, BehaviourEvent, PROTOCOL, TOPIC};
-use super::dial::{Dial, Dialler, Goal, Miss};
+use super::dial::{Dial, Dialler};
 use super::peers::{PeerStatus, Peers, Via};
-use super::{AnnouncementId, Command, SwarmError, SwarmNews, Verdict, Views, limits, resolve};
+use super::{AnnouncementId, Ask, Command, SwarmError, SwarmNews, Verdict, Views, limits, resolve};
+use crate::engine::neighbours::{Event as Neighbour, Goal, How, Miss};
 
 type Event = SwarmEvent<BehaviourEvent>;
 
@@ -29,12 +32,15 @@ type Event = SwarmEvent<BehaviourEvent>;
 pub(super) struct Inputs {
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) bans: mpsc::Receiver<PeerId>,
+    pub(super) heard: mpsc::Receiver<Heard>,
+    pub(super) lan: watch::Receiver<Arc<LanStatus>>,
     pub(super) stop: CancellationToken,
 }
 
 enum Input {
     Command(Command),
     Ban(PeerId),
+    Heard(Heard),
     Resolved(Dial, io::Result<Vec<Multiaddr>>),
     DialDue,
     Event(Event),
@@ -46,7 +52,7 @@ pub(super) struct Node {
     inputs: Inputs,
     dialler: Dialler,
     /// Own dials under way; at most [`limits::MAX_PENDING_OUTGOING`] plus those the transport has yet to refuse.
-    attempts: HashMap<ConnectionId, Goal>,
+    attempts: HashMap<ConnectionId, Goal<PeerId>>,
     lookups: JoinSet<(Dial, io::Result<Vec<Multiaddr>>)>,
     peers: Peers,
     news: mpsc::Sender<SwarmNews>,
@@ -54,6 +60,10 @@ pub(super) struct Node {
     status: watch::Sender<Arc<[PeerStatus]>>,
     connected: watch::Sender<Arc<[PeerId]>>,
     listening: watch::Sender<Arc<[Multiaddr]>>,
+    asks: watch::Sender<Option<Ask>>,
+    wish: watch::Sender<Wish>,
+    /// By mDNS, for each interface: how many, and when the last.
+    mdns_heard: BTreeMap<String, (u64, SystemTime)>,
 }
 
 impl Node {
@@ -62,12 +72,14 @@ impl Node {
         fixed: &[Multiaddr],
         inputs: Inputs,
         news: mpsc::Sender<SwarmNews>,
+        wish: watch::Sender<Wish>,
     ) -> (Self, Views) {
-        let dialler = Dialler::new(*swarm.local_peer_id(), fixed, Instant::now());
+        let dialler = Dialler::new(*swarm.local_peer_id(), fixed);
+        let (asks, asks_view) = watch::channel(None);
         let (status, peers_view) = watch::channel(Arc::default());
         let (connected, connected_view) = watch::channel(Arc::default());
         let (listening, listening_view) = watch::channel(Arc::default());
-        let views = Views { peers: peers_view, connected: connected_view, listening: listening_view };
+        let views = Views { peers: peers_view, connected: connected_view, listening: listening_view, asks: asks_view };
         let node = Self {
             swarm,
             inputs,
@@ -80,6 +92,9 @@ impl Node {
             status,
             connected,
             listening,
+            asks,
+            wish,
+            mdns_heard: BTreeMap::new(),
         };
         (node, views)
     }
@@ -137,6 +152,7 @@ impl Node {
                 () = self.inputs.stop.cancelled() => return None,
                 Some(command) = self.inputs.commands.recv() => return Some(Input::Command(command)),
                 Some(peer) = self.inputs.bans.recv() => return Some(Input::Ban(peer)),
+                Some(heard) = self.inputs.heard.recv() => return Some(Input::Heard(heard)),
                 Some(lookup) = self.lookups.join_next() => match lookup {
                     Ok((dial, found)) => return Some(Input::Resolved(dial, found)),
                     Err(err) => tracing::error!(%err, "a name lookup was aborted"),
@@ -151,13 +167,20 @@ impl Node {
         match input {
             Input::Command(Command::Announce(bytes)) => self.announce(bytes),
             Input::Command(Command::Report { id, from, verdict }) => self.report(&id, &from, verdict),
+            Input::Command(Command::Found(peer, addresses)) => self.found(peer, addresses, How::Hearsay),
+            Input::Command(Command::Used(peers)) => self.used(&peers),
+            // Who asked may have gone.
+            Input::Command(Command::Discovery(answer)) => drop(answer.send(self.discovery())),
             Input::Ban(peer) => self.ban(peer),
+            Input::Heard(Heard::Found(peer, addresses)) => self.found(peer, addresses, How::Lan),
+            Input::Heard(Heard::NetworkChanged) => self.drive(Neighbour::NetworkChanged),
             Input::Resolved(dial, Ok(addresses)) => self.dial(Dial { addresses, ..dial }),
             Input::Resolved(dial, Err(err)) => {
                 tracing::debug!(address = ?dial.addresses, %err, "cannot look up a static peer's name");
-                self.dialler.failed(dial.goal, Miss::Unreachable, Instant::now(), jitter());
+                self.dialler.note(dial.goal, &format!("its name cannot be looked up: {err}"));
+                self.drive(Neighbour::Failed(dial.goal, Miss::Unreachable));
             }
-            Input::DialDue => self.start_dials(),
+            Input::DialDue => self.drive(Neighbour::Tick),
             Input::Event(event) => self.on_event(event),
         }
     }
@@ -181,62 +204,9 @@ impl Node {
 
     fn ban(&mut self, peer: PeerId) {
         tracing::warn!(%peer, "peer is banned until this node restarts");
-        self.dialler.forget(peer);
+        self.drive(Neighbour::Banned(peer));
         self.swarm.behaviour_mut().gossip.blacklist_peer(&peer);
         self.swarm.behaviour_mut().blocked.block_peer(peer);
-    }
-
-    fn start_dials(&mut self) {
-        for dial in self.dialler.due(Instant::now(), self.peers.len()) {
-            if dial.addresses.iter().any(resolve::is_name) {
-                self.lookups.spawn(async move {
-                    let address = dial.addresses.first().cloned().unwrap_or_else(Multiaddr::empty);
-                    let found = resolve::resolve(&address).await;
-                    (dial, found)
-                });
-            } else {
-                self.dial(dial);
-            }
-        }
-    }
-
-    fn dial(&mut self, dial: Dial) {
-        let Some(first) = dial.addresses.first().cloned() else {
-            return self.dialler.failed(dial.goal, Miss::Unreachable, Instant::now(), jitter());
-        };
-        let opts = match dial.peer {
-            Some(peer) => DialOpts::peer_id(peer)
-                .addresses(dial.addresses)
-                .condition(PeerCondition::DisconnectedAndNotDialing)
-                .allocate_new_port()
-                .build(),
-            None => DialOpts::unknown_peer_id().address(first).allocate_new_port().build(),
-        };
-        let id = opts.connection_id();
-        match self.swarm.dial(opts) {
-            Ok(()) => drop(self.attempts.insert(id, dial.goal)),
-            Err(err) => self.missed(dial.goal, &err),
-        }
-    }
-
-    fn missed(&mut self, goal: Goal, err: &DialError) {
-        let miss = match err {
-            // libp2p takes a node's own listening addresses out of every dial.
-            DialError::NoAddresses => Miss::Ourselves,
-            DialError::LocalPeerId { address } => {
-                tracing::warn!(%address, "another node has this node's identity; give one of the two a data directory of its own");
-                Miss::Clone
-            }
-            DialError::WrongPeerId { obtained, address } => {
-                tracing::warn!(%address, %obtained, "another peer answers at a static address than the one it names");
-                Miss::Unreachable
-            }
-            err => {
-                tracing::debug!(?goal, %err, "a dial led to nothing");
-                Miss::Unreachable
-            }
-        };
-        self.dialler.failed(goal, miss, Instant::now(), jitter());
     }
 
     fn on_event(&mut self, event: Event) {
@@ -273,13 +243,13 @@ impl Node {
     fn on_established(&mut self, peer: PeerId, id: ConnectionId, endpoint: ConnectedPoint) {
         let goal = self.attempts.remove(&id);
         let (address, via) = match endpoint {
-            ConnectedPoint::Dialer { address, .. } if matches!(goal, Some(Goal::Found(_))) => (address, Via::Mdns),
-            ConnectedPoint::Dialer { address, .. } => (address, Via::Static),
+            ConnectedPoint::Dialer { address, .. } => (address, self.dialler.via(goal)),
             ConnectedPoint::Listener { send_back_addr, .. } => (send_back_addr, Via::Incoming),
         };
-        self.dialler.connected(peer, goal, Instant::now());
         tracing::debug!(%peer, %address, ?via, "connected");
-        if self.peers.opened(peer, id, address, via) {
+        let first = self.peers.opened(peer, id, address, via);
+        self.drive(Neighbour::Connected(peer, goal));
+        if first {
             self.publish_peers();
             self.tell(SwarmNews::Connected(peer));
         } else {
@@ -289,7 +259,7 @@ impl Node {
 
     fn on_closed(&mut self, peer: PeerId, id: ConnectionId) {
         if self.peers.closed(peer, id) {
-            self.dialler.disconnected(peer, Instant::now(), jitter());
+            self.drive(Neighbour::Disconnected(peer));
             self.publish_peers();
             self.tell(SwarmNews::Disconnected(peer));
         } else {
@@ -298,7 +268,9 @@ impl Node {
     }
 
     fn on_listening(&self) {
-        self.listening.send_replace(self.swarm.listeners().cloned().collect());
+        let listening: Arc<[Multiaddr]> = self.swarm.listeners().cloned().collect();
+        self.wish.send_modify(|wish| wish.listening = Arc::clone(&listening));
+        self.listening.send_replace(listening);
     }
 
     fn on_behaviour(&mut self, event: BehaviourEvent) {
@@ -339,27 +311,13 @@ impl Node {
         if info.protocol_version == PROTOCOL {
             let protocols = info.protocols.iter().map(AsRef::as_ref);
             self.peers.identified(peer_id, &info.agent_version, protocols);
+            self.peers.listens(peer_id, &info.listen_addrs);
             self.publish_status();
         } else {
             tracing::info!(peer = %peer_id, speaks = %info.protocol_version, "peer is no modswarm node of this version; disconnecting");
-            self.dialler.forget(peer_id);
+            self.drive(Neighbour::Banned(peer_id));
             // An error means that it is disconnected already.
             let _ = self.swarm.disconnect_peer_id(peer_id);
-        }
-    }
-
-    fn on_mdns(&mut self, event: mdns::Event) {
-        let now = Instant::now();
-        match event {
-            mdns::Event::Discovered(found) => {
-                for (peer, address) in found {
-                    self.dialler.found(peer, address, now, jitter());
-                    if self.peers.contains(&peer) {
-                        self.dialler.connected(peer, None, now);
-                    }
-                }
-            }
-            mdns::Event::Expired(lost) => lost.iter().for_each(|(peer, address)| self.dialler.lost(*peer, address)),
         }
     }
 
@@ -396,8 +354,4 @@ impl Node {
         }
         told
     }
-}
-
-fn jitter() -> f64 {
-    rand::random()
 }

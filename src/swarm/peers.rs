@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
+use libp2p::multiaddr::Protocol;
 use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 
+use super::interfaces::{ip_of, port_of};
 use super::limits;
 
 /// How a connection came about.
@@ -14,8 +16,12 @@ use super::limits;
 pub enum Via {
     /// The configuration names the address.
     Static,
-    /// Found by mDNS and dialled by this node.
-    Mdns,
+    /// Found on the LAN, by mDNS or by its beacon, and dialled by this node.
+    Lan,
+    /// A neighbour told of it, and this node dialled it.
+    Hearsay,
+    /// It was a neighbour in an earlier run, and this node dialled it.
+    Remembered,
     /// The other side dialled.
     Incoming,
 }
@@ -37,6 +43,9 @@ pub struct PeerStatus {
     pub agent: Option<String>,
     /// The protocols of this project that the peer accepts streams of, as it says; none until it has introduced itself.
     pub protocols: Arc<[String]>,
+    /// Where it can be dialled: the address that this node dialled, or, of one that dialled in, the address it came from with
+    /// the ports on which it says it listens. Without `/p2p`.
+    pub dial: Vec<Multiaddr>,
 }
 
 struct Peer {
@@ -46,6 +55,8 @@ struct Peer {
     agent: Option<String>,
     protocols: Arc<[String]>,
     ping_failures: u32,
+    used: Option<Instant>,
+    dial: Vec<Multiaddr>,
 }
 
 /// Every connected peer.
@@ -62,7 +73,15 @@ impl Peers {
             agent: None,
             protocols: Arc::default(),
             ping_failures: 0,
+            used: None,
+            dial: Vec::new(),
         });
+        if via != Via::Incoming {
+            let bare: Multiaddr = address.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect();
+            entry.dial.retain(|known| *known != bare);
+            entry.dial.insert(0, bare);
+            entry.dial.truncate(limits::MAX_FOUND_ADDRESSES);
+        }
         entry.connections.push((id, address, via));
         entry.connections.len() == 1
     }
@@ -89,8 +108,34 @@ impl Peers {
     /// A ping is lost; whether the connection should be given up.
     pub(super) fn ping_failed(&mut self, peer: PeerId) -> bool {
         let Some(entry) = self.0.get_mut(&peer) else { return false };
+        if entry.used.is_some_and(|at| at.elapsed() < limits::PING_FORGIVEN) {
+            return false;
+        }
         entry.ping_failures += 1;
         entry.ping_failures >= limits::PING_FAILURES
+    }
+
+    /// Bytes were exchanged with a peer.
+    pub(super) fn used(&mut self, peer: PeerId) {
+        if let Some(entry) = self.0.get_mut(&peer) {
+            entry.used = Some(Instant::now());
+        }
+    }
+
+    /// Where a peer says it listens. Only the ports are believed, and only at the address from which it came.
+    pub(super) fn listens(&mut self, peer: PeerId, addresses: &[Multiaddr]) {
+        let Some(entry) = self.0.get_mut(&peer) else { return };
+        let came = entry.connections.iter().filter(|(.., via)| *via == Via::Incoming);
+        let Some(from) = came.filter_map(|(_, address, _)| ip_of(address)).next() else { return };
+        let own = |address: &&Multiaddr| ip_of(address).is_some_and(|ip| ip.is_ipv4() == from.is_ipv4());
+        let (exact, other): (Vec<_>, Vec<_>) =
+            addresses.iter().filter(own).partition(|address| ip_of(address) == Some(from));
+        for port in exact.into_iter().chain(other).filter_map(port_of).filter(|port| *port != 0) {
+            let address = Multiaddr::from(from).with(Protocol::Tcp(port));
+            if !entry.dial.contains(&address) && entry.dial.len() < limits::MAX_FOUND_ADDRESSES / 2 {
+                entry.dial.push(address);
+            }
+        }
     }
 
     /// What a peer says of itself; it may say anything, so it is cut and cleaned.
@@ -103,10 +148,12 @@ impl Peers {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn contains(&self, peer: &PeerId) -> bool {
         self.0.contains_key(peer)
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -124,6 +171,7 @@ impl Peers {
             rtt: peer.rtt,
             agent: peer.agent.clone(),
             protocols: Arc::clone(&peer.protocols),
+            dial: peer.dial.clone(),
         };
         self.0.iter().map(status).collect()
     }
@@ -149,22 +197,51 @@ mod tests {
     }
 
     #[test]
-    fn one_lost_ping_is_forgiven_and_a_pong_clears_it() {
+    fn a_lost_ping_is_forgiven_while_bytes_flow_only() {
         let mut peers = Peers::default();
         let peer = PeerId::random();
-        peers.opened(peer, ConnectionId::new_unchecked(1), Multiaddr::empty(), Via::Mdns);
-        assert!(!peers.ping_failed(peer));
+        peers.opened(peer, ConnectionId::new_unchecked(1), Multiaddr::empty(), Via::Lan);
         peers.pong(peer, Duration::from_millis(3));
+        peers.used(peer);
         assert!(!peers.ping_failed(peer));
-        assert!(peers.ping_failed(peer));
         assert_eq!(peers.status()[0].rtt, Some(Duration::from_millis(3)));
+        let quiet = PeerId::random();
+        peers.opened(quiet, ConnectionId::new_unchecked(2), Multiaddr::empty(), Via::Lan);
+        assert!(peers.ping_failed(quiet));
+    }
+
+    #[test]
+    fn where_a_peer_can_be_dialled_is_where_it_came_from_and_not_what_it_says() {
+        let mut peers = Peers::default();
+        let address = |text: &str| text.parse::<Multiaddr>().unwrap();
+        let (dialled, came) = (PeerId::random(), PeerId::random());
+        let at = address("/ip4/192.0.2.1/tcp/6638").with_p2p(dialled).unwrap();
+        peers.opened(dialled, ConnectionId::new_unchecked(1), at, Via::Static);
+        peers.opened(came, ConnectionId::new_unchecked(2), address("/ip4/192.0.2.2/tcp/50000"), Via::Incoming);
+        let says: Vec<Multiaddr> = [
+            "/ip4/203.0.113.1/tcp/22",
+            "/ip6/::1/tcp/5",
+            "/ip4/192.0.2.2/tcp/6638",
+            "/ip4/10.0.0.1/udp/7",
+            "/dns4/x/tcp/1",
+        ]
+        .map(address)
+        .to_vec();
+        peers.listens(came, &says);
+        peers.listens(dialled, &says);
+        let of = |id| peers.status().iter().find(|peer| peer.id == id).unwrap().dial.clone();
+        assert_eq!(of(dialled), [address("/ip4/192.0.2.1/tcp/6638")]);
+        assert_eq!(of(came), [address("/ip4/192.0.2.2/tcp/6638"), address("/ip4/192.0.2.2/tcp/22")]);
+        let many: Vec<Multiaddr> = (1..1000).map(|port| address(&format!("/ip4/192.0.2.2/tcp/{port}"))).collect();
+        peers.listens(came, &many);
+        assert_eq!(peers.status().iter().map(|peer| peer.dial.len()).max(), Some(limits::MAX_FOUND_ADDRESSES / 2));
     }
 
     #[test]
     fn what_a_peer_says_of_itself_cannot_fill_a_terminal() {
         let mut peers = Peers::default();
         let peer = PeerId::random();
-        peers.opened(peer, ConnectionId::new_unchecked(1), Multiaddr::empty(), Via::Mdns);
+        peers.opened(peer, ConnectionId::new_unchecked(1), Multiaddr::empty(), Via::Lan);
         let many: Vec<String> = (0..100).map(|n| format!("/modswarm/{n}")).collect();
         let long = format!("/modswarm/{}", "x".repeat(1000));
         let names = ["/other/1", long.as_str()].into_iter().chain(many.iter().map(String::as_str));

@@ -24,3 +24,24 @@ pub const LOOK_SHARE: u32 = 50;
 pub const REPLICAS_AT_ONCE: usize = 2;
 /// Bytes on disk beyond which no replica is fetched: what a workstation can spare without being asked.
 pub const REPLICATE_UP_TO: u64 = 20_000_000_000;
+
+/// Members in one answer to a node that looks for neighbours: a random few of those that are connected. It wants eight.
+pub const MEMBERS_TOLD: usize = 32;
+/// Addresses of each of them.
+pub const MEMBER_ADDRESSES: usize = 4;
+/// Bytes of the longest answer: that many members with ids of 64 bytes and addresses of 128 at most.
+pub const MAX_MEMBERS: usize = MEMBERS_TOLD * (64 + MEMBER_ADDRESSES * 136) + 64;
+/// Bytes of a question for members, which says nothing but its version.
+pub const MAX_MEMBERS_QUESTION: usize = 16;
+/// Answers that one peer has at once; one who asks more often is told nobody.
+pub const MEMBERS_BURST: u32 = 8;
+/// The time in which a peer earns one more answer.
+pub const MEMBERS_EVERY: Duration = Duration::from_secs(30);
+/// Peers whose questions are counted; four times as many as may be connected.
+pub const MEMBERS_COUNTED: usize = 1024;
+/// A neighbour must have told whom it knows within so long: it has it in memory.
+pub const MEMBERS_WAIT: Duration = Duration::from_secs(10);
+/// Streams on which members are told, of one peer and of all: each lives for one question.
+pub const MEMBERS_STREAMS: (usize, usize) = (2, 64);
+/// How often it is looked with whom bytes were exchanged: a glance at as many counters as there are peers.
+pub const TRAFFIC_EVERY: Duration = Duration::from_secs(10);

@@ -10,6 +10,7 @@
 mod announcement;
 mod held;
 pub mod limits;
+mod members;
 mod replicas;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::transfer::Fetcher;
 use crate::verified::VerifiedManifest;
 use announcement::Announcement;
 pub use held::StoreHeld;
+pub use members::Members;
 pub use replicas::Replicas;
 
 /// What the catalog's traffic needs.

@@ -14,6 +14,7 @@ async fn help_is_for_terminals_of_100_columns_and_goes_to_stdout() {
         &["seed", "--help"],
         &["status", "-h"],
         &["env", "--help"],
+        &["doctor", "--help"],
         &["publish", "--help"],
         &["site", "--help"],
         &["site", "key", "--help"],

@@ -80,6 +80,8 @@ impl TestPeer {
             listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
             peers: peers.iter().map(|peer| peer.parse().unwrap()).collect(),
             mdns: false,
+            beacon: None,
+            remember: None,
         };
         let (swarm, mut news, _) = swarm::start(config, stop.clone()).await.unwrap();
         let held = Arc::new(Offers::default());

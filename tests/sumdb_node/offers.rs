@@ -65,6 +65,8 @@ impl Bench {
             listen: vec![],
             peers: vec![liar.peer_address.parse().unwrap()],
             mdns: false,
+            beacon: None,
+            remember: None,
         };
         let (swarm, mut news, _) = swarm::start(config, stop.clone()).await.unwrap();
         let fetcher = Fetcher::new(swarm.stream_control(), swarm.connected(), swarm.bans(), Traffic::new());

@@ -69,7 +69,14 @@ pub(crate) async fn serving(
 
 /// A node that serves nothing: the base of a liar.
 pub(crate) async fn mute(identity: Keypair, listen: &str, peers: &[Multiaddr]) -> Node {
-    let config = SwarmConfig { identity, listen: vec![listen.parse().unwrap()], peers: peers.to_vec(), mdns: false };
+    let config = SwarmConfig {
+        identity,
+        listen: vec![listen.parse().unwrap()],
+        peers: peers.to_vec(),
+        mdns: false,
+        beacon: None,
+        remember: None,
+    };
     let stop = CancellationToken::new();
     let (handle, news, task) = swarm::start(config, stop.clone()).await.unwrap();
     let traffic = Traffic::new();

@@ -88,6 +88,8 @@ async fn a_port_in_use_and_an_address_that_is_none_stop_the_start() {
                 listen: vec![listen.parse().unwrap()],
                 peers: peers.iter().map(|peer| peer.parse().unwrap()).collect(),
                 mdns: false,
+                beacon: None,
+                remember: None,
             };
             swarm::start(config, CancellationToken::new())
         };

@@ -31,6 +31,12 @@ impl<P: Copy + Ord + Hash, A: Clone + Eq + Hash> Neighbours<P, A> {
         self.up.iter().filter(|(peer, up)| !up.closing && !self.is_fixed(**peer)).count()
     }
 
+    /// How a peer was found, if it was.
+    #[must_use]
+    pub fn how(&self, peer: &P) -> Option<How> {
+        self.found.get(peer).and_then(|target| target.how)
+    }
+
     /// Everybody who is known of, for people.
     #[must_use]
     pub fn known(&self) -> Vec<Known<P, A>> {
