@@ -191,7 +191,7 @@ impl Daemon {
         let (states, new_states) = mpsc::channel(NEWS);
         let seeds = upstream.as_ref().map(|(upstream, _)| upstream);
         let databases = Databases::open(&specs, &store, seeds, &states).await?;
-        let databases = databases.with_publishers(config.site.site.publishers);
+        let databases = databases.with_publishers(config.site.site.publishers.clone());
         admit(&store, &databases).await?;
         let (http, address) = listen_http(config.http).await?;
         let identity = files::identity(&config.data)?;

@@ -40,7 +40,7 @@ const MDNS: (u64, u64) = (33 + wire::UDP_IP, 246 + wire::UDP_IP);
 /// The LAN settles for so long before it is watched.
 const SETTLE: Duration = Duration::from_secs(1800);
 /// Ping intervals of the table in the notes, in seconds.
-const INTERVALS: [u64; 4] = [15, 30, 60, 90];
+const INTERVALS: [u64; 4] = [15, 60, 90, 120];
 
 /// What one end of a connection sends per second when it is left alone.
 fn per_peer(ping_every: Duration, identify_every: Duration) -> f64 {

@@ -1,7 +1,7 @@
 //! One LAN on which machines find and dial each other: it drives the engine's [`beacon`] and [`neighbours`].
 //!
 //! What the swarm does between the two is a model. A dial takes [`DIAL_TRIPS`] round trips; a machine that is off does not answer for
-//! [`UNREACHABLE`]; a broadcast reaches every machine that is on; who is asked for members names up to [`TOLD`] of its neighbours.
+//! [`UNREACHABLE`]; a broadcast reaches every machine that is on; who is asked for members names some of its neighbours at random.
 //!
 //! [`beacon`]: modswarm::engine::beacon
 //! [`neighbours`]: modswarm::engine::neighbours
@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use modswarm::engine::beacon::{self, Beacon, Identity};
 use modswarm::engine::neighbours::{self, Goal, How, Miss, Neighbours, limits};
+use modswarm::sync::limits::MEMBERS_TOLD;
 use rand::rngs::StdRng;
 use rand::seq::IteratorRandom as _;
 use rand::{Rng as _, SeedableRng as _};
@@ -23,8 +24,6 @@ use super::wire;
 const DIAL_TRIPS: u32 = 5;
 /// So long a machine that is off, or a packet filter, keeps a dial waiting.
 const UNREACHABLE: Duration = Duration::from_secs(3);
-/// Members that a neighbour names when it is asked for some.
-const TOLD: usize = 16;
 /// The port on which all listen.
 const PORT: u16 = 6638;
 
@@ -343,7 +342,7 @@ impl Lan {
             return;
         };
         let known = self.machines[whom].links.keys().copied().filter(|other| *other != place);
-        let members = known.choose_multiple(&mut self.rng, TOLD);
+        let members = known.choose_multiple(&mut self.rng, MEMBERS_TOLD);
         let members = members.into_iter().map(|at| (self.machines[at].peer, at)).collect();
         let at = self.now + self.delay() * 2;
         self.schedule(at, place, Happening::Told { members });
