@@ -180,7 +180,7 @@ pub(crate) struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { jitter: 0.05, latency_jitter: 0.1, piece: 64 << 10, report: 256 << 10, notice: Duration::from_secs(15) }
+        Self { jitter: 0.05, latency_jitter: 0.1, piece: 64 << 10, report: 64 << 10, notice: Duration::from_secs(15) }
     }
 }
 

@@ -148,8 +148,8 @@ fn bytes(message: &Message) -> u64 {
     let more = match message {
         Message::Have { held: Held::Some(_), item, .. } => 4 + u64::from(item.slices.div_ceil(8)),
         Message::Have { .. } => 2,
-        Message::Leave { .. } => 0,
-        Message::Got { .. } | Message::Offer { .. } | Message::Accept { .. } => 2,
+        Message::Leave { .. } | Message::Ready { .. } => 0,
+        Message::Got { .. } | Message::Offer { .. } | Message::Accept { .. } | Message::Coming { .. } => 2,
         Message::Decline { .. } => 3,
     };
     40 + more

@@ -59,18 +59,24 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
     /// A neighbour offers a slice.
     pub(super) fn offered(&mut self, peer: P, item: Item, slice: u32) {
         let answer = self.judge(peer, item, slice);
-        let (now, message) = (self.now, match answer {
-            None => Message::Accept { item, slice },
-            Some(why) => Message::Decline { item, slice, why },
-        });
+        let (now, message) = (
+            self.now,
+            match answer {
+                None => Message::Accept { item, slice },
+                Some(why) => Message::Decline { item, slice, why },
+            },
+        );
         self.send(peer, message);
         let Some(swarm) = self.items.get_mut(&item) else { return };
         match answer {
             None => {
                 swarm.news(now);
-                let incoming = Incoming { from: peer, since: now, moved: now, open: false };
+                let incoming =
+                    Incoming { from: peer, since: now, moved: now, open: false, got: 0, size: swarm.size(slice) };
                 swarm.incoming.entry(slice).or_default().push(incoming);
+                let others = swarm.neighbours.keys().copied().filter(|&other| other != peer).collect::<Vec<P>>();
                 self.actions.push(Action::Fetch { from: peer, item, slice });
+                others.into_iter().for_each(|other| self.send(other, Message::Coming { item, slice }));
             }
             Some(Why::Busy | Why::Coming) => swarm.neighbour(peer, now).put_off = true,
             Some(Why::Held | Why::Unwanted) => {}
@@ -87,7 +93,8 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
         if !swarm.wants || neighbour.is_some_and(|neighbour| !neighbour.is_trusted()) {
             return Some(Why::Unwanted);
         }
-        let better = swarm.neighbours.values().any(|other| other.held.has(slice) && other.is_trusted() && !other.is_slow());
+        let better =
+            swarm.neighbours.values().any(|other| other.held.has(slice) && other.is_trusted() && !other.is_slow());
         if better && neighbour.is_some_and(|neighbour| neighbour.is_slow()) {
             return Some(Why::Coming);
         }
@@ -107,7 +114,15 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
             true => self.rules.window_bytes,
             false => self.down.carries(self.rules.window).min(self.rules.window_bytes),
         };
-        all < self.rules.slices_in || bytes <= window || (swarm.incoming.is_empty() && all < self.rules.slices_in_all)
+        let fetches = self.items.values().flat_map(|swarm| swarm.incoming.values().flatten());
+        let runs = fetches.filter(|fetch| !self.is_nearly_there(fetch)).count() > 0;
+        (!runs && all < self.rules.slices_in)
+            || bytes <= window
+            || (swarm.incoming.is_empty() && all < self.rules.slices_in_all)
+    }
+
+    fn is_nearly_there(&self, fetch: &Incoming<P>) -> bool {
+        fetch.got * 100 >= fetch.size * self.rules.ahead_in
     }
 
     pub(super) fn landed(&mut self, item: Item, slice: u32) {
@@ -214,9 +229,35 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
         }
         if received > 0 {
             self.down.moved(received, self.now);
-            let fetches = self.items.values_mut().flat_map(|swarm| swarm.incoming.values_mut().flatten());
-            fetches.filter(|fetch| fetch.from == peer).for_each(|fetch| fetch.moved = self.now);
+            self.received(peer, received);
         }
+    }
+
+    /// Bytes came from a neighbour: all that comes from it moves, and what was asked for first is what comes.
+    fn received(&mut self, peer: P, bytes: u64) {
+        let rules = self.rules;
+        let fetches = self.items.values_mut().flat_map(|swarm| swarm.incoming.values_mut().flatten());
+        let mut fetches: Vec<&mut Incoming<P>> = fetches.filter(|fetch| fetch.from == peer).collect();
+        fetches.sort_by_key(|fetch| fetch.since);
+        let (mut left, mut ready) = (bytes, false);
+        for fetch in fetches {
+            let nearly = |fetch: &Incoming<P>| fetch.got * 100 >= fetch.size * rules.ahead_in;
+            let before = nearly(fetch);
+            let part = left.min(fetch.size - fetch.got);
+            (fetch.moved, fetch.got, left) = (self.now, fetch.got + part, left - part);
+            // What is all here is heard of in a moment.
+            ready |= !before && nearly(fetch) && fetch.got < fetch.size;
+        }
+        let coming: usize = self.items.values().map(|swarm| swarm.incoming.len()).sum();
+        if !ready || coming >= self.rules.slices_in {
+            return;
+        }
+        let mut tell: Vec<(P, Item)> = Vec::new();
+        for swarm in self.items.values().filter(|swarm| swarm.wants && !swarm.is_pair()) {
+            let holders = swarm.neighbours.iter().filter(|(_, neighbour)| neighbour.count > 0);
+            tell.extend(holders.map(|(&peer, _)| (peer, swarm.item)));
+        }
+        tell.into_iter().for_each(|(peer, item)| self.send(peer, Message::Ready { item }));
     }
 
     /// How long a fetch of so many bytes may stand still.

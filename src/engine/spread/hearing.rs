@@ -141,11 +141,14 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
             Message::Got { slice, .. }
             | Message::Offer { slice, .. }
             | Message::Accept { slice, .. }
+            | Message::Coming { slice, .. }
             | Message::Decline { slice, .. }
                 if slice >= item.slices =>
             {
                 self.blame(peer, "spoke of a slice that the item does not have");
             }
+            Message::Coming { slice, .. } => self.coming(peer, item, slice),
+            Message::Ready { .. } => self.ready(peer),
             Message::Got { slice, .. } => self.got(peer, item, slice),
             Message::Offer { slice, .. } => self.offered(peer, item, slice),
             Message::Accept { slice, .. } => self.accepted(peer, item, slice),
@@ -208,13 +211,26 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
         self.items.insert(item, swarm);
     }
 
-    fn got(&mut self, peer: P, item: Item, slice: u32) {
-        // It has room again, whatever it was offered.
+    /// A neighbour takes one more, of whatever it was offered.
+    fn ready(&mut self, peer: P) {
         for swarm in self.items.values_mut() {
             if let Some(neighbour) = swarm.neighbours.get_mut(&peer) {
                 neighbour.busy = false;
             }
         }
+    }
+
+    /// A neighbour gets a slice from somebody else.
+    fn coming(&mut self, peer: P, item: Item, slice: u32) {
+        let neighbour = self.items.get_mut(&item).and_then(|swarm| swarm.neighbours.get_mut(&peer));
+        if let Some(neighbour) = neighbour {
+            neighbour.coming.set(slice);
+            neighbour.busy = true;
+        }
+    }
+
+    fn got(&mut self, peer: P, item: Item, slice: u32) {
+        self.ready(peer);
         let Some(swarm) = self.items.get_mut(&item) else { return };
         if !swarm.neighbours.contains_key(&peer) {
             return;

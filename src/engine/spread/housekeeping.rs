@@ -51,7 +51,7 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
     pub(super) fn next_due(&self) -> Option<Duration> {
         let has_room = self.has_room();
         let of_items = self.items.values().flat_map(|swarm| {
-            let hold_back = has_room.then(|| swarm.hold_back_until(&self.rules, self.now)).flatten();
+            let hold_back = has_room.then(|| swarm.hold_back_until(self.patience_out(swarm), self.now)).flatten();
             [self.fetches_due(swarm), self.stuck_at(swarm), hold_back]
         });
         of_items.chain([self.uploads_due()]).flatten().min()

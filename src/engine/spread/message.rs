@@ -91,6 +91,19 @@ pub enum Message {
         /// Why.
         why: Why,
     },
+    /// A slice is on its way to the sender of this from somebody else, and it takes no more for the moment: until it [has got](Self::Got) one
+    /// or is [ready](Self::Ready).
+    Coming {
+        /// Which item.
+        item: Item,
+        /// Which slice.
+        slice: u32,
+    },
+    /// What is on its way to the sender of this is nearly there: it takes one more.
+    Ready {
+        /// Which item.
+        item: Item,
+    },
     /// The sender neither wants nor gives anything of this item any more.
     Leave {
         /// Which item.
@@ -108,6 +121,8 @@ impl Message {
             | Self::Offer { item, .. }
             | Self::Accept { item, .. }
             | Self::Decline { item, .. }
+            | Self::Coming { item, .. }
+            | Self::Ready { item }
             | Self::Leave { item } => *item,
         }
     }

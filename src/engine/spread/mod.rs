@@ -223,7 +223,8 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
     #[must_use]
     pub fn crowd(&self, item: Item) -> (usize, usize) {
         self.items.get(&item).map_or((0, 0), |swarm| {
-            let count = |which: fn(&neighbour::Neighbour) -> bool| swarm.neighbours.values().filter(|n| which(n)).count();
+            let count =
+                |which: fn(&neighbour::Neighbour) -> bool| swarm.neighbours.values().filter(|n| which(n)).count();
             (count(|n| n.wants), count(neighbour::Neighbour::has_all))
         })
     }

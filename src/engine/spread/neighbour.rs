@@ -81,7 +81,8 @@ impl Neighbour {
 
     /// How much it has, for the order in which neighbours are served: those that do not say what became of what they took come last.
     pub(super) fn share(&self) -> u64 {
-        u64::from(self.count) + u64::from(self.flying.count()) + (u64::from(self.silences) << 32)
+        let has = self.count + self.coming.count() + self.flying.count();
+        u64::from(has) + (u64::from(self.silences) << 32)
     }
 
     /// Whether it is still to be believed when it offers something.

@@ -50,6 +50,9 @@ pub(super) struct Incoming<P> {
     pub(super) since: Duration,
     /// When bytes last came from there.
     pub(super) moved: Duration,
+    /// How much of it has come, and bytes of all of it.
+    pub(super) got: u64,
+    pub(super) size: u64,
     /// Whether it may come from a second one too.
     pub(super) open: bool,
 }
@@ -202,45 +205,46 @@ impl<P: Copy + Ord> Swarm<P> {
     /// Whether the first holder leaves this slice to the others.
     fn is_spread(&self, slice: u32, rules: &Rules) -> bool {
         let at = slice as usize;
-        self.sent[at] > 0 && self.copies[at] + self.flying[at] >= rules.enough_copies
-            || self.sent[at] == 0 && self.flying[at] > 0
+        let copies = self.copies[at] + self.flying[at];
+        if self.sent[at] > 0 { copies >= rules.enough_copies } else { self.flying[at] > 0 }
     }
 
     /// When the first holder looks again after neighbours that get nothing.
-    pub(super) fn hold_back_until(&self, rules: &Rules, now: Duration) -> Option<Duration> {
+    pub(super) fn hold_back_until(&self, hold_back: Duration, now: Duration) -> Option<Duration> {
         let waiting = self.neighbours.values().filter(|neighbour| neighbour.wants && !neighbour.busy);
-        let times = waiting.map(|neighbour| neighbour.progress + rules.hold_back).filter(|&time| time > now);
+        let times = waiting.map(|neighbour| neighbour.progress + hold_back).filter(|&time| time > now);
         times.min().filter(|_| self.is_first())
     }
 
-    /// What to offer to whom next: the rarest slice to the neighbour that has least. `start` breaks ties.
-    pub(super) fn pick(&self, rules: &Rules, now: Duration, start: u32) -> Option<(P, u32)> {
-        let mut order: Vec<(u64, usize, P, &Neighbour)> = Vec::with_capacity(self.neighbours.len());
-        let from = start as usize % self.neighbours.len().max(1);
-        for (at, (&peer, neighbour)) in self.neighbours.iter().enumerate() {
-            if neighbour.wants && !neighbour.busy {
-                let turn = (at + self.neighbours.len() - from) % self.neighbours.len();
-                order.push((neighbour.share(), turn, peer, neighbour));
-            }
+    /// What to offer to whom next: the rarest slice, to the neighbour that has least of those that lack it. `start` breaks ties.
+    pub(super) fn pick(&self, rules: &Rules, hold_back: Duration, now: Duration, start: u32) -> Option<(P, u32)> {
+        let (slices, count) = (self.item.slices, self.neighbours.len().max(1));
+        let from = start as usize % count;
+        let takes = self.neighbours.iter().enumerate().filter(|(_, (_, neighbour))| neighbour.wants && !neighbour.busy);
+        let mut order: Vec<(u64, usize, P, &Neighbour)> = takes
+            .map(|(at, (&peer, neighbour))| (neighbour.share(), (at + count - from) % count, peer, neighbour))
+            .collect();
+        if order.is_empty() {
+            return None;
         }
         order.sort_unstable_by_key(|&(share, turn, ..)| (share, turn));
-        if self.is_pair() {
-            return order.iter().find_map(|&(_, _, peer, to)| {
-                (0..self.item.slices).find(|&slice| self.held.has(slice) && to.lacks(slice)).map(|slice| (peer, slice))
+        let first = self.is_first();
+        let may = |slice: u32, to: &Neighbour| {
+            // The others get on with it, and the one that is served next to last is not the last for it.
+            let patient = first && now < to.progress + hold_back && to.count + rules.last_slices < slices;
+            to.lacks(slice) && !(patient && self.is_spread(slice, rules))
+        };
+        let whom = |slice: u32| order.iter().find(|(_, _, _, to)| may(slice, to)).map(|&(_, _, peer, _)| (peer, slice));
+        // One alone is hashing the zip while it comes: in order.
+        let start = if self.is_pair() { 0 } else { start % slices };
+        let mut rarest: Vec<u32> =
+            (0..slices).map(|at| (at + start) % slices).filter(|&slice| self.held.has(slice)).collect();
+        if !self.is_pair() {
+            rarest.sort_by_key(|&slice| {
+                let at = slice as usize;
+                (if first { self.sent[at] } else { 0 }, self.copies[at] + self.flying[at])
             });
         }
-        let first = self.is_first();
-        order.iter().find_map(|&(_, _, peer, to)| {
-            let patient = first && now < to.progress + rules.hold_back;
-            let slices = self.item.slices;
-            let may = (0..slices).map(|at| (at + start % slices) % slices).filter(|&slice| {
-                self.held.has(slice) && to.lacks(slice) && !(patient && self.is_spread(slice, rules))
-            });
-            let rarity = |slice: &u32| {
-                let at = *slice as usize;
-                (if first { self.sent[at] } else { 0 }, self.copies[at] + self.flying[at])
-            };
-            may.min_by_key(rarity).map(|slice| (peer, slice))
-        })
+        rarest.into_iter().find_map(whom)
     }
 }

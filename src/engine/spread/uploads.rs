@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use rand::Rng;
 
+use super::limits::HOLD_BACK_SLICES;
+use super::swarm::Swarm;
 use super::{Item, Message, Spread, Why};
 
 /// What is offered or on its way out.
@@ -20,6 +22,10 @@ pub(super) struct Uploads<P> {
 #[derive(Clone, Copy, Debug)]
 struct Out {
     bytes: u64,
+    /// How much of that is out.
+    out: u64,
+    /// When it was accepted, if it was.
+    accepted: Option<Duration>,
     /// When it was offered, was accepted, or last moved.
     moved: Duration,
 }
@@ -32,7 +38,7 @@ impl<P> Default for Uploads<P> {
 
 impl<P: Copy + Ord> Uploads<P> {
     fn insert(&mut self, key: (P, Item, u32), bytes: u64, now: Duration) {
-        match self.out.insert(key, Out { bytes, moved: now }) {
+        match self.out.insert(key, Out { bytes, out: 0, accepted: None, moved: now }) {
             None => self.bytes += bytes,
             Some(before) => self.bytes = self.bytes - before.bytes + bytes,
         }
@@ -71,7 +77,7 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
             let start: u32 = self.rng.random();
             let picked = turns.iter().find_map(|&(_, _, item)| {
                 let swarm = self.items.get(&item)?;
-                let (peer, slice) = swarm.pick(&self.rules, self.now, start)?;
+                let (peer, slice) = swarm.pick(&self.rules, self.patience_out(swarm), self.now, start)?;
                 Some((peer, item, slice, swarm.size(slice)))
             });
             let Some((peer, item, slice, bytes)) = picked else { break };
@@ -84,8 +90,18 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
     }
 
     pub(super) fn has_room(&self) -> bool {
+        let out = &self.uploads.out;
+        // In a crowd the next one is offered when the running one is nearly out: whom it would do most good is known only then.
+        let running = out.values().filter(|out| out.out * 100 < out.bytes * self.rules.ahead_out).count();
+        let runs = running > 0 && !self.items.values().all(Swarm::is_pair);
         let window = self.up.carries(self.rules.window).min(self.rules.window_bytes);
-        self.uploads.out.len() < self.rules.slices_out || self.uploads.bytes < window
+        (!runs && out.len() < self.rules.slices_out) || self.uploads.bytes < window
+    }
+
+    /// How long the only holder leaves its neighbours to each other.
+    pub(super) fn patience_out(&self, swarm: &Swarm<P>) -> Duration {
+        let slice = self.up.takes(swarm.size(0)).unwrap_or_default();
+        self.rules.hold_back.max(slice * HOLD_BACK_SLICES)
     }
 
     /// A neighbour takes what it was offered.
@@ -103,6 +119,9 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
         swarm.fly(peer, slice, true);
         let bytes = swarm.size(slice);
         self.uploads.insert((peer, item, slice), bytes, self.now);
+        if let Some(out) = self.uploads.out.get_mut(&(peer, item, slice)) {
+            out.accepted = Some(self.now);
+        }
     }
 
     /// A neighbour does not take what it was offered, or gives it up.
@@ -147,9 +166,16 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
     /// Bytes went to a neighbour: what it is being sent moves.
     pub(super) fn sent(&mut self, peer: P, bytes: u64) {
         self.up.moved(bytes, self.now);
-        for ((to, ..), out) in &mut self.uploads.out {
-            if *to == peer {
-                out.moved = self.now;
+        let mut to: Vec<&mut Out> =
+            self.uploads.out.iter_mut().filter(|((to, ..), _)| *to == peer).map(|(_, out)| out).collect();
+        to.sort_by_key(|out| out.accepted);
+        let mut left = bytes;
+        for out in to {
+            out.moved = self.now;
+            if out.accepted.is_some() {
+                let part = left.min(out.bytes - out.out);
+                out.out += part;
+                left -= part;
             }
         }
     }
