@@ -24,12 +24,16 @@ enum Command {
     Bench(bench::Bench),
     /// Play a scenario with the engine's own code in a simulated network, in virtual time.
     Run(run::Args),
+    /// Let a crowd of simulated nodes want one item.
+    #[command(hide = true)]
+    Flash(world::flash::Flash),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Bench(bench) => bench.run(),
         Command::Run(args) => run::run(&args),
+        Command::Flash(flash) => Ok(flash.run()),
     };
     match outcome {
         Ok(code) => code,

@@ -1,6 +1,12 @@
 //! Flash crowds: many nodes want the same item at the same time, and one holds it.
 
+#[cfg(test)]
+mod tests;
+
+use std::process::ExitCode;
 use std::time::Duration;
+
+use clap::Args;
 
 use modswarm::engine::spread::Rules;
 use rand::Rng;
@@ -138,5 +144,35 @@ impl Crowd {
     pub(crate) fn run(&self, seed: u64) -> Figures {
         let (mut world, nodes) = self.world(seed);
         self.finish(&mut world, &nodes, 20.0)
+    }
+}
+
+/// Which crowds to try.
+#[derive(Args)]
+pub(crate) struct Flash {
+    /// Nodes that want the item.
+    #[arg(long, default_value_t = 20)]
+    receivers: usize,
+    /// Slices of 1 MiB of the item.
+    #[arg(long, default_value_t = 20)]
+    slices: u32,
+    /// How many times faster the lines are down than up.
+    #[arg(long, default_value_t = 1)]
+    down: u64,
+    /// How many runs, with seeds from 1 on.
+    #[arg(long, default_value_t = 5)]
+    runs: u64,
+}
+
+impl Flash {
+    /// Prints a line per run.
+    pub(crate) fn run(&self) -> ExitCode {
+        let up = 12_500_000;
+        let line = Line { up, down: up * self.down };
+        let crowd = Crowd { receivers: self.receivers, slices: self.slices, line, ..Crowd::default() };
+        for seed in 1..=self.runs {
+            eprintln!("seed {seed}: {:?}", crowd.run(seed));
+        }
+        ExitCode::SUCCESS
     }
 }

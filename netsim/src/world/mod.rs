@@ -23,6 +23,8 @@
 //! * *Time*: a machine is ticked at its [`Machine::deadline`], and sees a clock of its own ([`World::skew`]).
 //! * *Faults*: [`World::crash`], [`World::vanish`], [`World::restart`], [`World::cut`], [`World::heal`], [`World::stall`], [`World::corrupt`],
 //!   [`World::set_line`]. A machine may also just lie: it is anything that implements [`Machine`].
+//! * *Ready to use*: [`spreading::Node`] is a node that spreads items with the product's engine, or lies; [`flash::Crowd`] is a world of
+//!   those that all want one item, and what came of it beside the bound.
 //! * *Figures*: [`World::stats`], one [`Stats`] per node; what else is wanted is kept by the machines ([`World::machine`]).
 
 mod bulk;

@@ -84,6 +84,11 @@ impl Node {
         self.disk.insert(load.item, (load.clone(), Bitfield::all(load.item.slices)));
     }
 
+    /// The same machine after a restart: what is on its disk, and nothing else.
+    pub(crate) fn restarted(self, rules: Rules, seed: u64) -> Self {
+        Self { disk: self.disk, ..Self::new(rules, seed, self.conduct) }
+    }
+
     /// How many slices of an item are on its disk.
     pub(crate) fn holds(&self, item: Item) -> u32 {
         self.disk.get(&item).map_or(0, |(_, held)| held.count())

@@ -74,7 +74,9 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
                 let incoming =
                     Incoming { from: peer, since: now, moved: now, open: false, got: 0, size: swarm.size(slice) };
                 swarm.incoming.entry(slice).or_default().push(incoming);
-                let others = swarm.neighbours.keys().copied().filter(|&other| other != peer).collect::<Vec<P>>();
+                let others = swarm.neighbours.iter_mut().filter(|(other, _)| **other != peer);
+                // They leave this node alone until they hear from it.
+                let others = others.map(|(&other, neighbour)| (other, neighbour.put_off = true).0).collect::<Vec<P>>();
                 self.actions.push(Action::Fetch { from: peer, item, slice });
                 others.into_iter().for_each(|other| self.send(other, Message::Coming { item, slice }));
             }
@@ -99,7 +101,7 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
             return Some(Why::Coming);
         }
         if let Some(incoming) = swarm.incoming.get(&slice) {
-            let second = incoming.len() == 1 && incoming[0].open && incoming[0].from != peer;
+            let second = incoming.len() == 1 && incoming[0].open && incoming[0].from != peer && swarm.ends();
             return (!second).then_some(Why::Coming);
         }
         (!self.takes(swarm, slice)).then_some(Why::Busy)
@@ -122,7 +124,7 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
     }
 
     fn is_nearly_there(&self, fetch: &Incoming<P>) -> bool {
-        fetch.got * 100 >= fetch.size * self.rules.ahead_in
+        fetch.open || fetch.got * 100 >= fetch.size * self.rules.ahead_in
     }
 
     pub(super) fn landed(&mut self, item: Item, slice: u32) {
@@ -142,6 +144,9 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
         }
         let complete = swarm.has_all();
         swarm.wants = !complete;
+        if swarm.incoming.is_empty() {
+            swarm.neighbours.values_mut().for_each(|neighbour| neighbour.put_off = false);
+        }
         let others: Vec<P> = swarm.neighbours.keys().copied().collect();
         if let [first, second] = ended[..] {
             // From which of them it came is not known here.
@@ -187,6 +192,8 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
     fn again(&mut self, from: P, item: Item, slice: u32) {
         self.send(from, Message::Decline { item, slice, why: Why::Coming });
         if let Some(swarm) = self.items.get_mut(&item) {
+            // Others have their turn now.
+            swarm.news(self.now);
             // It is to say so itself that it has it again.
             swarm.neighbour(from, self.now).put_off = false;
         }
@@ -265,7 +272,7 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
         self.rules.progress.max(self.down.takes(bytes).unwrap_or_default() * PROGRESS_SLICES)
     }
 
-    /// When the next fetch has stood still for too long, or is asked for a second time.
+    /// When the next fetch has stood still for too long, or is overdue.
     pub(super) fn fetches_due(&self, swarm: &Swarm<P>) -> Option<Duration> {
         let fetches = swarm.incoming.iter().flat_map(|(&slice, fetches)| fetches.iter().map(move |one| (slice, one)));
         fetches
@@ -277,17 +284,18 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
             .min()
     }
 
-    /// In the end game: when a slice is to be asked for a second time.
+    /// When a fetch takes so long that others need not wait for it any more.
     fn overdue(&self, swarm: &Swarm<P>, slice: u32) -> Option<Duration> {
-        let ends = swarm.incoming.len() == (swarm.item.slices - swarm.count) as usize;
-        let usual = swarm.pace.filter(|_| ends)? * OVERDUE_SLICES + self.rules.overdue;
         match swarm.incoming.get(&slice)?.as_slice() {
-            [one] if !one.open => Some(one.since + usual),
+            [one] if !one.open => Some(match swarm.pace {
+                Some(pace) => one.since + pace * OVERDUE_SLICES + self.rules.overdue,
+                None => one.moved + self.rules.overdue * 2,
+            }),
             _ => None,
         }
     }
 
-    /// Ends fetches that stand still, and lets those that are overdue be made a second time.
+    /// Ends fetches that stand still. Past those that are overdue others come in, and in the end game the same ones a second time.
     pub(super) fn expire_fetches(&mut self, item: Item) {
         let Some(swarm) = self.items.get(&item) else { return };
         let (mut late, mut open) = (Vec::new(), Vec::new());
@@ -309,14 +317,18 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
         for slice in &open {
             swarm.incoming.get_mut(slice).into_iter().flatten().for_each(|one| one.open = true);
         }
-        let holds = |held: &Bitfield| open.iter().any(|&slice| held.has(slice));
-        let holders = swarm.neighbours.iter().filter(|(_, neighbour)| holds(&neighbour.held));
+        let holders = swarm.neighbours.iter().filter(|(_, neighbour)| neighbour.count > 0);
         let holders: Vec<P> = holders.map(|(&peer, _)| peer).collect();
         holders.into_iter().for_each(|peer| self.tell(peer, item));
     }
 }
 
 impl<P: Copy + Ord> Swarm<P> {
+    /// Whether all that is missing is coming.
+    fn ends(&self) -> bool {
+        self.incoming.len() == (self.item.slices - self.count) as usize
+    }
+
     /// What is coming, and from whom.
     pub(super) fn fetches(&self) -> impl Iterator<Item = (P, u32)> {
         self.incoming.iter().flat_map(|(&slice, fetches)| fetches.iter().map(move |one| (one.from, slice)))

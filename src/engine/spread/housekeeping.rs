@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::hash::Hash;
 use std::time::Duration;
 
-use super::limits::STUCK_ANYWAY;
+use super::limits::{STUCK_ANYWAY, TICK};
 use super::swarm::Swarm;
 use super::{Action, Item, Spread};
 
@@ -54,6 +54,7 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
             let hold_back = has_room.then(|| swarm.hold_back_until(self.patience_out(swarm), self.now)).flatten();
             [self.fetches_due(swarm), self.stuck_at(swarm), hold_back]
         });
-        of_items.chain([self.uploads_due()]).flatten().min()
+        let due = of_items.chain([self.uploads_due()]).flatten().min();
+        due.map(|due| due.max(self.now + TICK))
     }
 }

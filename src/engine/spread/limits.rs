@@ -76,7 +76,8 @@ pub const STUCK_ALONE: Duration = Duration::from_secs(1);
 /// a user off for ever.
 pub const STUCK_ANYWAY: u32 = 12;
 
-/// How many times as long as its slices usually take the last ones may take before they are asked for a second time.
+/// How many times as long as its slices usually take one may take before others come in past it, and, in the end game, before it is
+/// asked for a second time.
 pub const OVERDUE_SLICES: u32 = 3;
 
 /// What is added to that: small slices vary more.
@@ -98,6 +99,9 @@ pub const HEARD_PER_PEER: usize = 256;
 
 /// The same over all neighbours; about 1 KiB each.
 pub const HEARD: usize = 4096;
+
+/// The shortest time to a deadline: however things stand, a driver is not kept busy by ticks alone.
+pub const TICK: Duration = Duration::from_millis(1);
 
 /// How long the answer holds that an item is not held here: looking costs a read per slice.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(10);
