@@ -2,6 +2,7 @@
 
 mod bench;
 mod lab;
+mod run;
 #[allow(dead_code, reason = "what a world can do is more than any one scenario needs")]
 mod world;
 
@@ -30,6 +31,8 @@ enum Command {
     /// One end of the lab's bare TCP stream.
     #[command(hide = true, subcommand)]
     LabProbe(lab::Probe),
+    /// Play a scenario with the engine's own code in a simulated network, in virtual time.
+    Run(run::Args),
     /// Let a crowd of simulated nodes want one item.
     #[command(hide = true)]
     Flash(world::flash::Flash),
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Lab(args) => args.run().map_err(|error| -> Box<dyn Error> { error }),
         Command::Relay(args) => lab::relay::run(&args).map_err(|error| -> Box<dyn Error> { error }),
         Command::LabProbe(probe) => probe.run().map_err(|error| -> Box<dyn Error> { error }),
+        Command::Run(args) => run::run(&args),
         Command::Flash(flash) => Ok(flash.run()),
     };
     match outcome {

@@ -111,10 +111,10 @@ mod tests {
         assert_eq!(state, encoded);
         let bytes = |n: u8| vec![n; 2];
         let seek = Announcement::Seek { id, seeker: bytes(7), addresses: vec![bytes(8)], nonce: 1 };
-        assert_eq!(seek.encode(), [&[4], &id.as_bytes()[..], &[2, 7, 7, 1, 2, 8, 8, 1]].concat());
+        assert_eq!(seek.encode(), [&[5], &id.as_bytes()[..], &[2, 7, 7, 1, 2, 8, 8, 1]].concat());
         let answer = Announcement::Answer { id, seeker: bytes(7), holder: bytes(9), nonce: 1 };
-        assert_eq!(answer.encode(), [&[5], &id.as_bytes()[..], &[2, 7, 7, 2, 9, 9, 1]].concat());
-        assert_eq!(Announcement::Changed { sum: [6; 16] }.encode(), [[3].as_slice(), &[6; 16]].concat());
+        assert_eq!(answer.encode(), [&[6], &id.as_bytes()[..], &[2, 7, 7, 2, 9, 9, 1]].concat());
+        assert_eq!(Announcement::Changed { sum: [6; 16] }.encode(), [[4].as_slice(), &[6; 16]].concat());
         for known in [Announcement::Envelope(vec![1]), Announcement::Id(id)] {
             let bytes = codec::encode(&known);
             assert_eq!(bytes[0], if matches!(known, Announcement::Id(_)) { 1 } else { 0 });

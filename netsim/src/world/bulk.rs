@@ -111,10 +111,10 @@ impl<M: Machine> World<M> {
         if let Some(flow) = self.flows.get(&id) {
             let to = flow.to;
             let latency = self.latency(from, to).unwrap_or(0);
-            let now = self.now;
+            let through = self.through(from, to, bytes);
             let node = self.node_mut(to);
             // The receiver's line takes it in while it comes, unless that is busy with others.
-            let at = (now + latency).max(node.down_free + time_of(bytes, node.line.down));
+            let at = (through + latency).max(node.down_free + time_of(bytes, node.line.down));
             node.down_free = at;
             self.schedule(at, Happening::Arrived { flow: id, to, bytes });
         }

@@ -34,6 +34,7 @@ mod net;
 pub(crate) mod spreading;
 #[cfg(test)]
 mod tests;
+mod thin;
 pub(crate) mod topology;
 
 use std::fmt::Debug;

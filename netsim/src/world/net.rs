@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::bulk::{Flow, FlowId};
+use super::thin::Thin;
 use super::{Input, Line, Machine, NodeId, Output, Outputs, Settings, Stats};
 
 /// Virtual time: nanoseconds since the world began.
@@ -25,6 +26,7 @@ pub(crate) struct World<M: Machine> {
     pub(super) links: BTreeMap<(NodeId, NodeId), Link>,
     pub(super) flows: BTreeMap<FlowId, Flow<M::Bulk>>,
     pub(super) next_flow: FlowId,
+    pub(super) thin: Thin,
     queue: BinaryHeap<Due<M>>,
     next_event: u64,
 }
@@ -132,6 +134,7 @@ impl<M: Machine> World<M> {
             links: BTreeMap::new(),
             flows: BTreeMap::new(),
             next_flow: 0,
+            thin: Thin::default(),
             queue: BinaryHeap::new(),
             next_event: 0,
         }
