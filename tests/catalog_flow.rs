@@ -64,7 +64,8 @@ async fn a_seed_that_brings_in_much_at_once_keeps_its_neighbours_and_they_get_al
     }
     node.wait_for(2, 300).await;
     far.wait_for(1, 300).await;
-    assert_eq!(seed.status().await.peers.len(), 1);
+    let known = node.status().await.peer_id;
+    assert!(seed.status().await.peers.iter().any(|peer| peer.id == known), "nobody is banned for having much to say");
 }
 
 #[tokio::test(flavor = "multi_thread")]

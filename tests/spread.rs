@@ -56,8 +56,8 @@ async fn a_crowd_gets_most_of_it_from_each_other() {
 struct Boaster;
 
 impl Holdings for Boaster {
-    fn holds(&self, _: &Item) -> io::Result<bool> {
-        Ok(true)
+    fn holds(&self, _: &Item) -> io::Result<Option<u64>> {
+        Ok(Some(BYTES as u64))
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) struct Driver {
     fetches: JoinSet<(Key, u64, Fetched)>,
     /// The fetches that the engine counts on, each with its number: what an older one of the same key brings is old.
     running: HashMap<Key, (u64, AbortHandle)>,
-    looks: JoinSet<(Item, bool)>,
+    looks: JoinSet<(Item, Option<u64>)>,
     turns: Arc<Semaphore>,
     /// Bytes sent and received of each neighbour that the engine knows of.
     moved: HashMap<PeerId, (u64, u64)>,
@@ -116,7 +116,7 @@ impl Driver {
                     }
                 }
                 Some(looked) = self.looks.join_next(), if !self.looks.is_empty() => match looked {
-                    Ok((item, all)) => self.tell(Event::Looked { item, all }),
+                    Ok((item, held)) => self.looked(item, held),
                     Err(error) => tracing::error!(%error, "a look into the store ended badly"),
                 },
                 Ok(()) = connected.changed() => self.meet(),
@@ -310,18 +310,27 @@ impl Driver {
         }
         let (holdings, turns) = (Arc::clone(&self.holdings), Arc::clone(&self.turns));
         self.looks.spawn(async move {
-            let Ok(_turn) = turns.acquire().await else { return (item, false) };
+            let Ok(_turn) = turns.acquire().await else { return (item, None) };
             let looked = tokio::task::spawn_blocking(move || holdings.holds(&item)).await;
-            let all = match looked {
-                Ok(Ok(all)) => all,
+            let held = match looked {
+                Ok(Ok(held)) => held,
                 Ok(Err(error)) => {
                     tracing::warn!(manifest = %item.manifest, %error, "cannot look up what a neighbour asks for");
-                    false
+                    None
                 }
-                Err(_) => false,
+                Err(_) => None,
             };
-            (item, all)
+            (item, held)
         });
+    }
+
+    fn looked(&mut self, item: Item, held: Option<u64>) {
+        self.tell(Event::Looked { item, all: held.is_some() });
+        if let Some(bytes) = held {
+            // Slices are of about equal size, and that is enough to tell how long one takes.
+            let each = u32::try_from(bytes / u64::from(item.slices.max(1))).unwrap_or(u32::MAX).max(1);
+            self.tell(Event::Sizes { item, sizes: vec![each; item.slices as usize].into() });
+        }
     }
 
     fn fetch(&mut self, key: Key) {

@@ -37,11 +37,11 @@ use driver::{Driver, Parts};
 
 /// Looks whether this node holds all of an item. Blocking.
 pub trait Holdings: Send + Sync + 'static {
-    /// Whether every blob of it can be served.
+    /// About how many bytes it has, if every blob of it can be served.
     ///
     /// # Errors
     /// The medium's.
-    fn holds(&self, item: &Item) -> io::Result<bool>;
+    fn holds(&self, item: &Item) -> io::Result<Option<u64>>;
 }
 
 /// Blobs that have come, to be stored.

@@ -17,6 +17,9 @@ use crate::swarm::Membership;
 use crate::transfer::Held;
 use crate::transfer::digest::Digests;
 
+/// About the bytes of a page of a recipe: it is cut between 16 and 64 KiB.
+const PAGE_BYTES: u64 = 32 << 10;
+
 /// [`Held`] over the store.
 pub struct StoreHeld {
     store: Store,
@@ -108,23 +111,24 @@ impl Held for StoreHeld {
 }
 
 impl Holdings for StoreHeld {
-    fn holds(&self, item: &Item) -> io::Result<bool> {
+    fn holds(&self, item: &Item) -> io::Result<Option<u64>> {
         let Some(envelope) = self.store.manifest_by_id(&item.manifest).map_err(io::Error::other)? else {
-            return Ok(false);
+            return Ok(None);
         };
         let manifest = Envelope::decode(&envelope).map_err(io::Error::other)?.manifest;
         let module = Manifest::decode(&manifest).map_err(io::Error::other)?.module;
-        let held = self
-            .store
-            .manifest(&module)
-            .map_err(io::Error::other)?
-            .filter(|held| held.id == item.manifest && !self.blocks.has(&module));
-        let Some(held) = held else { return Ok(false) };
-        match (&held.manifest.zip, item.part) {
-            _ if held.complete => Ok(true),
-            (Some(zip), Part::Pages) => Ok(self.store.missing(&zip.pages).map_err(io::Error::other)?.is_empty()),
-            _ => Ok(false),
-        }
+        let held = self.store.manifest(&module).map_err(io::Error::other)?;
+        let Some(held) = held.filter(|held| held.id == item.manifest && !self.blocks.has(&module)) else {
+            return Ok(None);
+        };
+        let Some(zip) = &held.manifest.zip else { return Ok(None) };
+        Ok(match item.part {
+            Part::Chunks => held.complete.then_some(zip.len),
+            Part::Pages => {
+                let all = held.complete || self.store.missing(&zip.pages).map_err(io::Error::other)?.is_empty();
+                all.then_some(u64::from(item.slices) * PAGE_BYTES)
+            }
+        })
     }
 }
 

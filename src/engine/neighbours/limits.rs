@@ -11,7 +11,7 @@ pub const OWN_LEAST: usize = 3;
 /// Neighbours that were found and that this node dialled, at most.
 pub const OWN_MOST: usize = 12;
 /// With more neighbours (static ones beside them) idle surplus ones are let go.
-pub const HIGH: usize = 16;
+pub const HIGH: usize = 12;
 /// Dials to found peers under way at once: each costs the other side a key exchange, and what comes in meanwhile counts.
 pub const DIALS_AT_ONCE: usize = 3;
 

@@ -114,7 +114,7 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
         let bytes = self.items.values().map(bytes).sum::<u64>() + swarm.size(slice);
         let window = match swarm.is_pair() {
             true => self.rules.window_bytes,
-            false => self.down.carries(self.rules.window).min(self.rules.window_bytes),
+            false => self.down.carries(self.rules.crowd_window).min(self.rules.window_bytes),
         };
         let fetches = self.items.values().flat_map(|swarm| swarm.incoming.values().flatten());
         let runs = fetches.filter(|fetch| !self.is_nearly_there(fetch)).count() > 0;

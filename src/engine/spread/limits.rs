@@ -33,6 +33,9 @@ pub const SLICES_IN_ALL: usize = 8;
 /// How much of what the line carries may be under way, beyond those slices: a round trip with room to spare.
 pub const WINDOW: Duration = Duration::from_millis(50);
 
+/// The same in a crowd: what is under way beyond the slice that runs shares the line with it, and both come late.
+pub const CROWD_WINDOW: Duration = Duration::from_millis(10);
+
 /// Bytes under way at most each way, unless two slices are more: memory of the receiver.
 pub const WINDOW_BYTES: u64 = 16 << 20;
 
@@ -114,6 +117,7 @@ pub struct Rules {
     pub slices_in: usize,
     pub slices_in_all: usize,
     pub window: Duration,
+    pub crowd_window: Duration,
     pub window_bytes: u64,
     pub progress: Duration,
     pub answer: Duration,
@@ -136,6 +140,7 @@ impl Default for Rules {
             slices_in: SLICES_IN,
             slices_in_all: SLICES_IN_ALL,
             window: WINDOW,
+            crowd_window: CROWD_WINDOW,
             window_bytes: WINDOW_BYTES,
             progress: PROGRESS,
             answer: ANSWER,

@@ -93,8 +93,10 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
         let out = &self.uploads.out;
         // In a crowd the next one is offered when the running one is nearly out: whom it would do most good is known only then.
         let running = out.values().filter(|out| out.out * 100 < out.bytes * self.rules.ahead_out).count();
-        let runs = running > 0 && !self.items.values().all(Swarm::is_pair);
-        let window = self.up.carries(self.rules.window).min(self.rules.window_bytes);
+        let pairs = self.items.values().all(Swarm::is_pair);
+        let runs = running > 0 && !pairs;
+        let window = if pairs { self.rules.window } else { self.rules.crowd_window };
+        let window = self.up.carries(window).min(self.rules.window_bytes);
         (!runs && out.len() < self.rules.slices_out) || self.uploads.bytes < window
     }
 
