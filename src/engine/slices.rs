@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// Bytes of the smallest slice, but the last: below it each costs more in messages than it gains.
-pub const MIN_SLICE: u64 = 256 << 10;
+pub const MIN_SLICE: u64 = 512 << 10;
 /// Bytes after which a slice ends in any case: what a node holds in memory of one that is coming.
 pub const MAX_SLICE: u64 = 4 << 20;
 /// Slices that an item is cut into where the bounds above allow: with `N` receivers the last one is done after
@@ -44,7 +44,7 @@ mod tests {
             (0, 0, 0, 0),
             (1, 7, 1, 1),
             (100, 1 << 10, 1, 100),
-            (1024, 1 << 10, 4, 256),
+            (1024, 1 << 10, 2, 512),
             (21, 1 << 20, 21, 1),
             (200, 1 << 20, 100, 2),
             (500, 1 << 20, 125, 4),

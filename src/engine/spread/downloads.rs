@@ -124,7 +124,7 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
     }
 
     fn is_nearly_there(&self, fetch: &Incoming<P>) -> bool {
-        fetch.open || fetch.got * 100 >= fetch.size * self.rules.ahead_in
+        fetch.open || fetch.is_nearly_in(self.rules.ahead_in, self.down.carries(self.rules.lead))
     }
 
     pub(super) fn landed(&mut self, item: Item, slice: u32) {
@@ -242,13 +242,13 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
 
     /// Bytes came from a neighbour: all that comes from it moves, and what was asked for first is what comes.
     fn received(&mut self, peer: P, bytes: u64) {
-        let rules = self.rules;
+        let (rules, lead) = (self.rules, self.down.carries(self.rules.lead));
         let fetches = self.items.values_mut().flat_map(|swarm| swarm.incoming.values_mut().flatten());
         let mut fetches: Vec<&mut Incoming<P>> = fetches.filter(|fetch| fetch.from == peer).collect();
         fetches.sort_by_key(|fetch| fetch.since);
         let (mut left, mut ready) = (bytes, false);
         for fetch in fetches {
-            let nearly = |fetch: &Incoming<P>| fetch.got * 100 >= fetch.size * rules.ahead_in;
+            let nearly = |fetch: &Incoming<P>| fetch.is_nearly_in(rules.ahead_in, lead);
             let before = nearly(fetch);
             let part = left.min(fetch.size - fetch.got);
             (fetch.moved, fetch.got, left) = (self.now, fetch.got + part, left - part);

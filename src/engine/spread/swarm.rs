@@ -57,6 +57,13 @@ pub(super) struct Incoming<P> {
     pub(super) open: bool,
 }
 
+impl<P> Incoming<P> {
+    /// Whether so many hundredths of it have come, or no more is left than `lead` bytes.
+    pub(super) fn is_nearly_in(&self, hundredths: u64, lead: u64) -> bool {
+        self.got * 100 >= self.size * hundredths || self.got.saturating_add(lead) >= self.size
+    }
+}
+
 impl<P: Copy + Ord> Swarm<P> {
     pub(super) fn new(item: Item, held: Bitfield, now: Duration) -> Self {
         let slices = item.slices as usize;

@@ -92,7 +92,11 @@ impl<P: Copy + Ord + Hash + Debug> Spread<P> {
     pub(super) fn has_room(&self) -> bool {
         let out = &self.uploads.out;
         // In a crowd the next one is offered when the running one is nearly out: whom it would do most good is known only then.
-        let running = out.values().filter(|out| out.out * 100 < out.bytes * self.rules.ahead_out).count();
+        let lead = self.up.carries(self.rules.lead);
+        let running = out
+            .values()
+            .filter(|out| out.out * 100 < out.bytes * self.rules.ahead_out && out.out.saturating_add(lead) < out.bytes);
+        let running = running.count();
         let pairs = self.items.values().all(Swarm::is_pair);
         let runs = running > 0 && !pairs;
         let window = if pairs { self.rules.window } else { self.rules.crowd_window };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use modswarm::engine::slices;
 use modswarm::engine::spread::Rules;
 use modswarm::engine::spread::limits::MAX_SLICES;
 use rand::Rng as _;
@@ -22,9 +23,6 @@ const BEGIN: Duration = Duration::from_secs(1);
 const STEP: Duration = Duration::from_millis(10);
 /// A slow node's line, as a part of the others'.
 const SLOW: u64 = 100;
-/// The daemon's slices: a part of the whole, within these bounds in bytes.
-const DAEMON: (u64, u64, u64) = (128, 256 << 10, 4 << 20);
-
 /// What a node is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Role {
@@ -68,7 +66,7 @@ fn load(scenario: &Spread) -> Load {
         (None, Some(slices), Some(slice)) => (u64::from(slices) * slice.0, slice.0),
         (total, ..) => {
             let total = total.map_or(1, |total| total.0);
-            (total, (total / DAEMON.0).clamp(DAEMON.1, DAEMON.2))
+            (total, (total / slices::SLICES).clamp(slices::MIN_SLICE, slices::MAX_SLICE))
         }
     };
     let slices = u32::try_from(bytes.div_ceil(slice)).unwrap_or(u32::MAX);
