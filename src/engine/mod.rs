@@ -12,7 +12,6 @@
 //! | [`reconcile`] | two nodes find out which manifests only one of them has |
 //! | [`slices`] | which blobs of an item make a slice |
 //! | [`seek`] | a node wants what no neighbour holds: which of the other holders answer |
-//! | [`reconcile`] | two nodes find out which manifests only one of them has |
 //! | [`spread`] | many nodes want the same item: who sends which slice of it to whom |
 
 pub mod beacon;

@@ -5,14 +5,14 @@
 //! 431 bytes for a ping, where this model says 444, and 970 for identify.
 //!
 //! * *ping*: each end asks, answers and acknowledges. An exchange wakes yamux up, which then measures the round trip for its window.
-//! * *identify*: each end asks again every five minutes, on a new substream.
+//! * *identify*: each end asks again on a new substream, by libp2p's own setting every five minutes, in the daemon once a day.
 //! * *mDNS*: each node's timer is set back by every answer that it hears, so one query a period would do. But all timers are set back at
 //!   the same moment and run out within 100 ms of each other, and whoever asks before the answer has come round is answered by all too.
 //! * *gossipsub* says nothing when there is nothing to say.
 
 use std::time::Duration;
 
-use modswarm::swarm::limits::PING_INTERVAL;
+use modswarm::swarm::limits::{INTRODUCE_EVERY, MDNS_EVERY, PING_INTERVAL};
 use modswarm::sync::limits::RECONCILE_EVERY;
 use rand::rngs::SmallRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -24,14 +24,13 @@ use crate::run::scenario::Announce;
 
 /// Payload of a ping and of its answer.
 const PING: u64 = 32;
-/// How often libp2p's identify asks again.
-const IDENTIFY_EVERY: Duration = Duration::from_secs(300);
+/// How often libp2p's identify asks again unless told otherwise.
+const IDENTIFY_OWN: Duration = Duration::from_secs(300);
 /// What one end sends for both directions of an identify exchange: negotiation, its description, acknowledgements; as measured.
 const IDENTIFY: u64 = 970;
 /// A question for a catalog's symbols, and the answer that both are alike, as the transfer protocol encodes them.
 const COMPARE: (u64, u64) = (62, 17);
-/// libp2p's mDNS asks so often, later by up to [`MDNS_SPREAD`], which a node draws once.
-const MDNS_EVERY: Duration = Duration::from_secs(300);
+/// An mDNS query comes later than [`MDNS_EVERY`] by up to so much, which a node draws once.
 const MDNS_SPREAD: Duration = Duration::from_millis(100);
 /// A node needs about so long to answer.
 const MDNS_ANSWERS: Duration = Duration::from_millis(1);
@@ -88,7 +87,7 @@ pub(super) fn measure(scenario: &Announce, seed: u64, figures: &mut Figures) -> 
     let most = degrees.iter().copied().fold(0.0, f64::max);
     let mdns = mdns(scenario.lan, scenario.latency.0, &mut rng);
     let rest = beacons + mdns + comparing();
-    let now = per_peer(PING_INTERVAL, IDENTIFY_EVERY);
+    let now = per_peer(PING_INTERVAL, INTRODUCE_EVERY);
     figures.put(Figure::Idle, mean * now + rest);
     figures.put(Figure::IdleMost, most * now + rest);
     figures.put(Figure::IdlePeers, mean * now);
@@ -102,8 +101,8 @@ pub(super) fn measure(scenario: &Announce, seed: u64, figures: &mut Figures) -> 
         INTERVALS.iter().map(cell).collect::<Vec<_>>().join(", ")
     };
     vec![
-        format!("idle in B/s by ping interval, at {mean:.1} connections: {}", row(IDENTIFY_EVERY)),
-        format!("the same if identify asked once an hour: {}", row(Duration::from_secs(3600))),
+        format!("idle in B/s by ping interval, at {mean:.1} connections: {}", row(INTRODUCE_EVERY)),
+        format!("the same with identify every five minutes: {}", row(IDENTIFY_OWN)),
     ]
 }
 
