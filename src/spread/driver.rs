@@ -45,6 +45,7 @@ struct Wanted {
     sink: mpsc::Sender<Landing>,
     done: oneshot::Sender<Report>,
     senders: BTreeSet<PeerId>,
+    since: Instant,
 }
 
 /// One fetch: from whom, of what, which slice.
@@ -143,7 +144,10 @@ impl Driver {
         (0..).zip(&lacks).filter(|(_, lacks)| lacks.is_empty()).for_each(|(slice, _)| _ = held.set(slice));
         let bytes = |lacks: &Vec<(BlobId, u32)>| lacks.iter().fold(0_u32, |sum, (_, len)| sum.saturating_add(*len));
         let sizes = lacks.iter().map(bytes).collect();
-        self.wanted.insert(item, Wanted { lacks, sink, done, senders: BTreeSet::new() });
+        let (slices, bytes) =
+            (item.slices - held.count(), lacks.iter().map(|lacks| u64::from(bytes(lacks))).sum::<u64>());
+        tracing::debug!(manifest = %item.manifest, part = ?item.part, slices, bytes, "wanted in slices");
+        self.wanted.insert(item, Wanted { lacks, sink, done, senders: BTreeSet::new(), since: Instant::now() });
         self.tell(Event::Want { item, sizes, held });
     }
 
@@ -248,7 +252,9 @@ impl Driver {
                 }
             }
             Action::Complete(item) => {
-                if let Some(Wanted { done, senders, .. }) = self.wanted.remove(&item) {
+                if let Some(Wanted { done, senders, since, .. }) = self.wanted.remove(&item) {
+                    let (took, from) = (since.elapsed(), senders.len());
+                    tracing::debug!(manifest = %item.manifest, part = ?item.part, ?took, from, "all slices are here");
                     // Who asked may have gone meanwhile; what came is stored.
                     let _ = done.send(Report { senders, end: Ok(()) });
                 }

@@ -4,16 +4,11 @@
 //! `(M + floor(log2 N)) / M` times what the whole takes over one line: the seed sends M slices one after the other, and
 //! the last of them doubles its holders with each step.
 
-/// Bytes of the smallest slice.
-const LEAST_SLICE: u64 = 256 << 10;
-/// Bytes of the largest slice.
-const MOST_SLICE: u64 = 4 << 20;
-/// Slices that a transfer has if neither end of the range is met.
-const SLICES: u64 = 128;
+use modswarm::engine::slices::{MAX_SLICE, MIN_SLICE, SLICES};
 
 /// Number of slices of so many bytes; at least one.
 pub(super) fn slices(total: u64) -> u64 {
-    total.div_ceil((total / SLICES).clamp(LEAST_SLICE, MOST_SLICE)).max(1)
+    total.div_ceil((total / SLICES).clamp(MIN_SLICE, MAX_SLICE)).max(1)
 }
 
 /// The bound, in seconds, for `nodes` nodes that get `total` bytes over lines of `rate` bits per second.
@@ -31,7 +26,7 @@ mod tests {
     fn a_slice_is_a_128th_within_its_range() {
         const MIB: u64 = 1 << 20;
         let cases =
-            [(0, 1), (1, 1), (256 << 10, 1), ((256 << 10) + 1, 2), (25 * MIB, 100), (64 * MIB, 128), (2048 * MIB, 512)];
+            [(0, 1), (1, 1), (512 << 10, 1), ((512 << 10) + 1, 2), (25 * MIB, 50), (64 * MIB, 128), (2048 * MIB, 512)];
         for (total, count) in cases {
             assert_eq!(slices(total), count, "{total}");
         }

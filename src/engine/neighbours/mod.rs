@@ -7,7 +7,7 @@
 //!   no machine is everybody's neighbour. Remembered peers come last.
 //! * Of two nodes that find each other one dials at once, and the other only when nothing came within
 //!   [`GRACE`](limits::GRACE) (its packets may get lost, or a firewall may let only one direction through). Which one is a
-//!   coin that both throw alike ([`first`]). By the ids' order alone the highest of 300 nodes had 37 neighbours.
+//!   coin that both throw alike ([`first`]). By the ids' order alone the highest of 300 nodes would have some 37 neighbours (8 + 8 ln(300/8)).
 //! * With more than [`HIGH`](limits::HIGH) neighbours for a while an idle one is let go, rarely. Who was let go and comes back
 //!   needs this node (it may know no other) and is kept, so nothing swings.
 //!
