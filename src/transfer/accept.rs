@@ -17,12 +17,13 @@ pub struct StreamLimits {
 }
 
 /// Runs `session` for every stream that comes in, until `stop` or until nothing more can come. A stream that is not
-/// taken at once is dropped by the swarm, so nothing is waited for here; one over the limits is closed.
-pub async fn accept_all<F>(
-    mut incoming: impl Stream<Item = (PeerId, libp2p::Stream)> + Unpin,
+/// taken at once is dropped by the swarm, so nothing is waited for here; one over the limits is closed. `S` is the stream, and
+/// what else the session wants to know of it.
+pub async fn accept_all<S, F>(
+    mut incoming: impl Stream<Item = (PeerId, S)> + Unpin,
     limits: StreamLimits,
     stop: CancellationToken,
-    session: impl Fn(PeerId, libp2p::Stream) -> F,
+    session: impl Fn(PeerId, S) -> F,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {

@@ -96,6 +96,8 @@ pub const SERVE_QUEUE: usize = 32;
 pub const SERVE_BUDGET: usize = MAX_BLOB;
 /// Loads from the store at a time, over all streams: more only makes a disk seek.
 pub const SERVE_LOADS: usize = 4;
+/// The same for small things, which do not wait for those: a go.mod comes while zips are on their way.
+pub const SMALL_LOADS: usize = 2;
 /// Comparisons of catalogs that a server remembers. Each costs 32 bytes of memory for each manifest (3.2 MB for
 /// 100,000), the list of ids that they share another 32.
 pub const SKETCHES: usize = 8;

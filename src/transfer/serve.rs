@@ -2,7 +2,8 @@
 //!
 //! One task per stream. Three stages work at the same time, joined by short queues: requests are *read* ahead, answers are
 //! *loaded* from the store while the ones before them are *written*. On one stream everything goes in order; a client has
-//! two, so that small things do not stand behind bulk. Between streams, loads take turns.
+//! two, so that small things do not stand behind bulk. Between streams of a kind, loads take turns; the two kinds do not wait for
+//! each other.
 //!
 //! A peer that asks and does not read costs the queue of requests and three loads, and is dropped when a write is not
 //! taken within the deadline.
@@ -13,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::AsyncReadExt as _;
 use futures::io::{ReadHalf, WriteHalf};
+use futures::{AsyncReadExt as _, StreamExt as _};
 use libp2p::{PeerId, Stream, StreamProtocol};
 use libp2p_stream::Control;
 use tokio::sync::{Semaphore, mpsc};
@@ -58,7 +59,8 @@ struct Server {
     held: Arc<dyn Held>,
     limits: ServeLimits,
     traffic: Traffic,
-    loads: Semaphore,
+    /// Loads for bulk, and for small things.
+    loads: [Semaphore; 2],
     sketches: Arc<Sketches>,
 }
 
@@ -80,14 +82,16 @@ pub fn serve(
         held,
         limits,
         traffic,
-        loads: Semaphore::new(limits::SERVE_LOADS),
+        loads: [limits::SERVE_LOADS, limits::SMALL_LOADS].map(Semaphore::new),
         sketches: Arc::default(),
     });
-    let session = move |peer, stream| session(Arc::clone(&server), peer, stream);
+    let (bulk, small) =
+        (bulk.map(|(peer, stream)| (peer, (stream, 0))), small.map(|(peer, stream)| (peer, (stream, 1))));
+    let session = move |peer, (stream, kind)| session(Arc::clone(&server), peer, stream, kind);
     Ok(tokio::spawn(accept_all(futures::stream::select(bulk, small), streams, stop, session)))
 }
 
-async fn session(server: Arc<Server>, peer: PeerId, stream: Stream) {
+async fn session(server: Arc<Server>, peer: PeerId, stream: Stream, kind: usize) {
     let (reader, writer) = stream.split();
     let (questions, queue) = mpsc::channel(limits::SERVE_QUEUE);
     let (answers, out) = mpsc::channel(1);
@@ -95,7 +99,7 @@ async fn session(server: Arc<Server>, peer: PeerId, stream: Stream) {
     let meter = server.traffic.meter(peer);
     let end = tokio::try_join!(
         read(FrameReader::with_rest(reader, server.limits.rest), questions, &live),
-        load(&server, peer, queue, answers, &live),
+        load(&server, &server.loads[kind], peer, queue, answers, &live),
         write(FrameWriter::new(writer, server.limits.write), out, &meter),
     );
     if let Err(err) = end {
@@ -141,6 +145,7 @@ async fn read(
 
 async fn load(
     server: &Server,
+    loads: &Semaphore,
     peer: PeerId,
     mut queue: mpsc::Receiver<Request>,
     answers: mpsc::Sender<Vec<Out>>,
@@ -150,7 +155,7 @@ async fn load(
         let number = request.number();
         let mut loader = Loader::new(peer, request);
         while !loader.is_done() && !live.is_cancelled(number) {
-            let Ok(turn) = server.loads.acquire().await else { return Ok(()) };
+            let Ok(turn) = loads.acquire().await else { return Ok(()) };
             let held = Arc::clone(&server.held);
             let (back, outs) = loader.load(held, &server.sketches).await;
             drop(turn);

@@ -34,6 +34,8 @@ struct Run {
 /// All that was measured.
 struct Measured {
     content: Content,
+    /// Into how many slices it is cut.
+    slices: u64,
     probed: f64,
     alone: Crowd,
     http: Run,
@@ -46,6 +48,7 @@ struct Measured {
 /// Runs it.
 pub(super) async fn run(lab: &mut Lab, seed_dies: bool) -> Result<Report, Failure> {
     let content = lab.content().await?;
+    let slices = bound::slices(&content.module, &content.zip)?;
     let machines = Machines::build(lab, true)?;
     let (Some((seed, _)), Some((first, line))) = (&machines.seed, machines.nodes.first()) else {
         return Err("a crowd needs a seed and a node".into());
@@ -78,7 +81,7 @@ pub(super) async fn run(lab: &mut Lab, seed_dies: bool) -> Result<Report, Failur
     let swarm = crowd(lab, &content, own, &mut seed, &site, seed_dies).await?;
     let holders = site.statuses().await?.iter().filter(|status| status.store.zips > 0).count();
     let names: Vec<String> = site.nodes.iter().map(|node| node.host.name.clone()).collect();
-    let measured = Measured { content, probed, alone, http, swarm, holders, notes };
+    let measured = Measured { content, slices, probed, alone, http, swarm, holders, notes };
     Ok(measured.report(lab, seed_dies, &names))
 }
 
@@ -119,13 +122,13 @@ impl Measured {
     #[allow(clippy::cast_precision_loss, reason = "figures for people")]
     fn report(mut self, lab: &Lab, seed_dies: bool, names: &[String]) -> Report {
         let (count, bytes) = (names.len(), self.content.bytes);
-        let bound = bound::seconds(count, bytes, lab.args.rate as f64);
+        let bound = bound::seconds(count, self.slices, bytes, lab.args.rate as f64);
         let mut setting = super::setting(lab);
         setting.push(format!(
             "all run `go mod download {}` at once: a zip of {:.1} MB, {} slices; --sumdb off, --replicas 0",
             self.content.module,
             megabytes(bytes),
-            bound::slices(bytes)
+            self.slices
         ));
         let mut figures = vec![
             Figure::told("bare TCP stream, seed to a node", self.probed, "Mbit/s"),
