@@ -42,6 +42,8 @@ fn lookup(module: &FixtureModule) -> String {
 async fn attacked(data: &TempDir, site: &Site, liar: &TestPeer) -> Victim {
     let copy = tempfile::tempdir().unwrap();
     copy_dir(data.path(), copy.path());
+    // It meets nobody but the liar: not the honest ones of its last run either, who would put right what the liar does.
+    let _ = std::fs::remove_file(copy.path().join("peers.json"));
     Victim::with_data(copy, site, liar).await
 }
 

@@ -50,7 +50,7 @@ mod tests {
             super::super::content::Content::made_up(dir.path(), crate::bench::fixture::Variant::Noise, 5 << 20);
         let content = content.unwrap();
         // One large file: pieces of 1 MiB, each a slice, and a last one with what is left of it.
-        assert_eq!(slices(&content.module, &content.zip).unwrap(), content.bytes.div_ceil(1 << 20));
+        assert_eq!(slices(&content.module, &content.tree.join(&content.zip)).unwrap(), content.bytes.div_ceil(1 << 20));
     }
 
     #[test]

@@ -48,7 +48,7 @@ struct Measured {
 /// Runs it.
 pub(super) async fn run(lab: &mut Lab, seed_dies: bool) -> Result<Report, Failure> {
     let content = lab.content().await?;
-    let slices = bound::slices(&content.module, &content.zip)?;
+    let slices = bound::slices(&content.module, &content.tree.join(&content.zip))?;
     let machines = Machines::build(lab, true)?;
     let (Some((seed, _)), Some((first, line))) = (&machines.seed, machines.nodes.first()) else {
         return Err("a crowd needs a seed and a node".into());
