@@ -71,12 +71,24 @@ pub(super) async fn run(lab: &mut Lab, seed_dies: bool) -> Result<Report, Failur
     if let Some(failure) = first.failures().first() {
         return Err(format!("the seed cannot be given the module: {failure}").into());
     }
-    let notes = site.settled(1).await?.into_iter().collect();
+    let mut notes: Vec<String> = site.settled(1).await?.into_iter().collect();
     eprintln!("{} nodes know what the seed has", site.nodes.len());
 
     let from_seed = site.nodes.iter().map(|node| Member { host: &node.host, goproxy: seed.goproxy(true) }).collect();
     let http = crowd(lab, &content, from_seed, &mut seed, &site, false).await?;
     eprintln!("over plain HTTP they take {:.2} s", http.crowd.makespan());
+    if seed_dies && let Some(node) = site.nodes.first() {
+        // What only a machine without power has, nobody can bring: one more holds it, as the replica floor sees to.
+        let second = [Member { host: &node.host, goproxy: node.goproxy(false) }];
+        let second = Crowd::run(lab.dir(), &content, &second, SEEDING).await?;
+        if let Some(failure) = second.failures().first() {
+            return Err(format!("the second holder cannot be given the module: {failure}").into());
+        }
+        notes.push(format!(
+            "{} holds the zip before the crowd begins, as the replica floor would have it",
+            node.host.name
+        ));
+    }
     let own = site.nodes.iter().map(|node| Member { host: &node.host, goproxy: node.goproxy(false) }).collect();
     let swarm = crowd(lab, &content, own, &mut seed, &site, seed_dies).await?;
     let holders = site.statuses().await?.iter().filter(|status| status.store.zips > 0).count();
