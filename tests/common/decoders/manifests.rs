@@ -63,7 +63,12 @@ fn manifest(bytes: &[u8]) {
         assert_eq!((named.path.as_str(), named.version.as_str()), {
             (manifest.module.path.as_str(), manifest.module.version.as_str())
         });
-        let _ = Publication::of(&manifest).map(|of| assert_eq!(Publication::parse(&of.to_string()).ok(), Some(of)));
+        // A version whose major number does not fit its path can be written down, and is published by nobody.
+        let fits = ModuleVersion::parse(&manifest.module.to_string()).is_ok();
+        let _ = Publication::of(&manifest).map(|of| {
+            let read = Publication::parse(&of.to_string()).ok();
+            assert_eq!(read, fits.then_some(of));
+        });
     }
 }
 
