@@ -142,6 +142,7 @@ impl Decoder {
             of += 1.0;
         }
         let left = if of > 0.0 { sum / of } else { 0.0 };
-        self.found.len() as u64 + (left.max(net.abs()) as u64)
+        // A count from a liar may be anything.
+        (self.found.len() as u64).saturating_add(left.max(net.abs()) as u64)
     }
 }

@@ -115,7 +115,7 @@ impl Reconcile {
         if at > limits::SPARE_SYMBOLS + 2 * (total + self.decoder.total()) {
             return Err(Nonsense("no catalogs of these sizes differ so much"));
         }
-        let estimated = self.decoder.estimate().min(total + self.decoder.total());
+        let estimated = self.decoder.estimate().min(total.saturating_add(self.decoder.total()));
         let whole = self.decoder.part().bits == 0;
         if whole && estimated > limits::MAX_DIFFERENCE {
             return Ok(Action::Ask(self.split(estimated)));

@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
 use super::*;
+use crate::domain::manifest::ManifestId;
 
 fn salt() -> Salt {
     Salt::new(&[1; 16], &[2; 16])
@@ -207,4 +208,22 @@ fn keys_that_were_chosen_to_be_in_every_symbol_cost_bounded_time() {
     let symbols = Encoder::new(&salt(), chosen).symbols(4096);
     // Refused or found; in either case it ends.
     let _ = Reconcile::new(&salt(), vec![]).answer(2000, &symbols);
+}
+
+/// Found by fuzzing: an estimate from such counts beside keys that were found went over the end of its type.
+#[test]
+fn counts_that_nothing_has_are_no_more_than_wrong() {
+    let ours: Vec<Key> = (0..40).map(|n| salt().key(&ManifestId::of(&[n]))).collect();
+    // So many differ that some are found with these symbols, and not all.
+    let theirs: Vec<Key> = (20..60).map(|n| salt().key(&ManifestId::of(&[n]))).collect();
+    for total in [40, 0] {
+        for count in [i64::MAX, i64::MIN, i64::MAX - 1] {
+            for at in 1..32 {
+                let mut symbols = Encoder::new(&salt(), theirs.clone()).symbols(32);
+                symbols[at].count = count;
+                let answered = Reconcile::new(&salt(), ours.clone()).answer(total, &symbols);
+                assert!(!matches!(answered, Ok(Action::Found { .. })), "{total} {count} {at}");
+            }
+        }
+    }
 }
