@@ -281,7 +281,7 @@ pub(super) fn texts() -> Vec<Vec<u8>> {
         (12, "sum.golang.org https://sum.golang.google.cn".into()),
         (12, format!("{} http://h.example/x/", DATABASE.verifier())),
         (13, "https://user:pw@proxy.example/a|http://b.example,off".into()),
-        (13, "https://proxy.golang.org,direct".into()),
+        (13, "https://proxy.example,direct".into()),
         (14, "*.corp.example/x,a.[b-d]?/e\ngit.corp.example/x/y".into()),
         (15, "go1.26.1.linux-amd64".into()),
         (15, "go1.22 linux/amd64 darwin/arm64".into()),

@@ -88,7 +88,7 @@ fn network() -> Doctor {
 fn report(network: Doctor) -> Report {
     let mut findings = rules::network(&network, 7200);
     findings.push(rules::http(&status()));
-    findings.extend(rules::variable("GOPROXY", GOPROXY, "https://proxy.golang.org,direct"));
+    findings.extend(rules::variable("GOPROXY", GOPROXY, "https://proxy.example,direct"));
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     Report { node: Some(Node { status: status(), network }), findings }
 }
